@@ -1,0 +1,396 @@
+"""
+What the connections of both transports share: settings, receive queue, ends, counters.
+
+Nothing here touches a socket, a lock or an event loop. A transport adds its
+read loop, its write loop and its registry.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+
+from . import codec
+from .documents import serialize
+from .exceptions import CloseReason, ConnectionClosed, DocumentError, safe_text
+from .flow import FRAME_OVERHEAD, WaterMarks
+from .limits import Limits
+from .stats import ConnectionStats, ServerStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lxml import etree
+
+__all__ = [
+    "BaseConnection",
+    "Counters",
+    "Document",
+    "Logger",
+    "Malformed",
+    "RepeatedLog",
+    "Settings",
+    "to_frame",
+]
+
+T = TypeVar("T")
+
+Document: TypeAlias = "etree._Element | str | bytes"
+Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
+Malformed: TypeAlias = Literal["raise", "skip"]
+
+_ids = itertools.count(1)
+
+
+def to_frame(document: Document) -> bytes:
+    """
+    Return ``document`` as it goes on the wire, delimiter included.
+
+    Raises:
+        DelimiterInPayload: If it holds a zero byte.
+        UnicodeEncodeError: If it is text with a lone surrogate.
+
+    """
+    if isinstance(document, str | bytes):
+        return codec.encode(document)
+    return codec.encode(serialize(document))
+
+
+class RepeatedLog:
+    """Log the first of many like events, then at most one line a minute with their count."""
+
+    __slots__ = ("_clock", "_interval", "_last", "_logger", "_suppressed")
+
+    def __init__(
+        self,
+        logger: Logger,
+        *,
+        interval: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._interval = interval
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._suppressed: collections.Counter[str] = collections.Counter()
+
+    def warning(self, message: str, *args: object) -> None:
+        """Log ``message % args`` unless the same ``message`` was logged within the interval."""
+        now = self._clock()
+        last = self._last.get(message)
+        if last is not None and now - last < self._interval:
+            self._suppressed[message] += 1
+            return
+        self._last[message] = now
+        suppressed = self._suppressed.pop(message, 0)
+        if suppressed:
+            self._logger.warning(message + " (and %d more like it)", *args, suppressed)
+        else:
+            self._logger.warning(message, *args)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Generic[T]):
+    """The checked options of ``connect`` or ``serve``, shared by all their connections."""
+
+    parse: Callable[[bytes], T]
+    max_size: int | None
+    read_limit: WaterMarks
+    write_limit: WaterMarks
+    open_timeout: float | None
+    close_timeout: float | None
+    idle_timeout: float | None
+    limits: Limits
+    skip_empty: bool
+    malformed: Malformed
+    logger: Logger
+    repeated: RepeatedLog
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        parse: Callable[[bytes], T],
+        max_size: int | None,
+        read_limit: int | tuple[int, int] | None,
+        write_limit: int | tuple[int, int] | None,
+        open_timeout: float | None,
+        close_timeout: float | None,
+        idle_timeout: float | None,
+        limits: Limits,
+        skip_empty: bool,
+        malformed: Malformed,
+        logger: Logger | None,
+        default_logger: str,
+    ) -> Settings[T]:
+        """
+        Check the options and keep them.
+
+        Raises:
+            ValueError: Naming the option that makes no sense.
+
+        """
+        codec.Decoder(max_size=max_size)  # the decoder owns the rule for max_size
+        for name, value in (
+            ("open_timeout", open_timeout),
+            ("close_timeout", close_timeout),
+            ("idle_timeout", idle_timeout),
+        ):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive or None, not {value!r}")
+        if malformed not in {"raise", "skip"}:
+            raise ValueError(f"malformed must be 'raise' or 'skip', not {malformed!r}")
+        if logger is None:
+            logger = logging.getLogger(default_logger)
+        return cls(
+            parse=parse,
+            max_size=max_size,
+            read_limit=WaterMarks.of("read_limit", read_limit),
+            write_limit=WaterMarks.of("write_limit", write_limit),
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            idle_timeout=idle_timeout,
+            limits=limits,
+            skip_empty=skip_empty,
+            malformed=malformed,
+            logger=logger,
+            repeated=RepeatedLog(logger),
+        )
+
+    @property
+    def tick(self) -> float | None:
+        """Seconds between two looks at a connection's life signs; ``None`` without a time limit."""
+        bounds = [
+            bound for bound in (self.limits.message_timeout, self.idle_timeout) if bound is not None
+        ]
+        return min(1.0, max(0.01, min(bounds) / 8)) if bounds else None
+
+
+class BaseConnection(Generic[T]):
+    """One connection without its transport."""
+
+    # __dict__ costs a pointer until someone hangs an attribute of his own on
+    # the connection, which handlers of chat servers like to do.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_arrived",
+        "_cause",
+        "_charge",
+        "_decoder",
+        "_frame_at",
+        "_frame_start",
+        "_heard",
+        "_heard_at",
+        "_opened",
+        "_payload_seen",
+        "_queued_out",
+        "_ready",
+        "_settings",
+        "bytes_out",
+        "close_reason",
+        "frames_out",
+        "id",
+        "malformed_skipped",
+    )
+
+    def __init__(self, settings: Settings[T], read_buffer: codec.ReadBuffer | None = None) -> None:
+        self.id: int = next(_ids)
+        self.close_reason: CloseReason | None = None
+        self.frames_out = 0
+        self.bytes_out = 0
+        self.malformed_skipped = 0
+        self._settings = settings
+        self._decoder = codec.Decoder(
+            max_size=settings.max_size, skip_empty=settings.skip_empty, read_buffer=read_buffer
+        )
+        self._cause: BaseException | None = None
+        self._opened = time.monotonic()
+        # Frames wait in two lists, so that a read's list is taken over as it is
+        # (batches() hands it on without touching a frame) and each frame is let
+        # go as it is taken: _arrived is in order, _ready is reversed and older.
+        self._arrived: list[bytes] = []
+        self._ready: list[bytes] = []
+        self._charge = 0
+        self._payload_seen = 0
+        self._queued_out = 0
+        # What the last look at the life signs saw, and when that was first so.
+        self._heard = 0
+        self._heard_at = self._opened
+        self._frame_start = 0
+        self._frame_at = self._opened
+
+    # Receive queue
+
+    def _arrive(self, frames: list[bytes]) -> bool:
+        """Queue the frames of one read and say whether reading has to pause."""
+        if self._arrived:
+            self._arrived += frames
+        else:
+            self._arrived = frames
+        payload = self._decoder.payload_in
+        self._charge += payload - self._payload_seen + FRAME_OVERHEAD * len(frames)
+        self._payload_seen = payload
+        # "> high", not ">=": one read may complete thousands of frames, so the
+        # mark is a trigger, not a bound; and high = 0 must still let one through.
+        high = self._settings.read_limit.high
+        return high is not None and self._charge > high
+
+    def _take(self) -> bytes:
+        """Take the oldest frame; the caller knows that there is one."""
+        if not self._ready:
+            self._ready, self._arrived = self._arrived, self._ready
+            self._ready.reverse()
+        frame = self._ready.pop()
+        self._charge -= len(frame) + FRAME_OVERHEAD
+        return frame
+
+    def _take_all(self) -> list[bytes]:
+        """Take all frames; the list is the caller's."""
+        frames = self._arrived
+        self._arrived = []
+        if self._ready:
+            self._ready.reverse()
+            frames, self._ready = self._ready + frames, []
+        self._charge = 0
+        return frames
+
+    def _drop_queue(self) -> None:
+        self._arrived, self._ready, self._charge = [], [], 0
+
+    def _parsed(self, frame: bytes) -> T:
+        """Turn a frame into what the application asked for, or raise `DocumentError`."""
+        try:
+            return self._settings.parse(frame)
+        except DocumentError:
+            raise
+        except ValueError as exc:
+            raise DocumentError(safe_text(str(exc)), frame) from exc
+
+    def _skips(self, error: DocumentError) -> bool:
+        """Count and log ``error`` if the settings say to skip it; otherwise return false."""
+        if self._settings.malformed != "skip":
+            return False
+        self.malformed_skipped += 1
+        self._settings.repeated.warning("! connection %d: document skipped: %s", self.id, error)
+        return True
+
+    # Ends
+
+    def _end(self, reason: CloseReason, cause: BaseException | None = None) -> None:
+        """Note why the connection ends; the first reason stands."""
+        if self.close_reason is None:
+            self.close_reason = reason
+            self._cause = cause
+
+    def _closed(self) -> ConnectionClosed:
+        """Return the exception for a connection that has ended, its cause set."""
+        assert self.close_reason is not None
+        error = ConnectionClosed.of(self.close_reason)
+        error.__cause__ = self._cause
+        return error
+
+    def _overdue(self, now: float) -> CloseReason | None:
+        """
+        Compare the life signs with those of the last look and tell what took too long.
+
+        Nothing is noted per read: a frame is late when the same frame was
+        unfinished at a look ``message_timeout`` ago, a peer is idle when the
+        same count of bytes stood there ``idle_timeout`` ago. Both are found at
+        most one look late. Zero bytes alone are no sign of life.
+        """
+        decoder = self._decoder
+        heard = decoder.bytes_in - decoder.empty_skipped
+        if heard != self._heard:
+            self._heard = heard
+            self._heard_at = now
+        start = decoder.bytes_in - decoder.buffered
+        if start != self._frame_start or not decoder.buffered:
+            self._frame_start = start
+            self._frame_at = now
+        limit = self._settings.limits.message_timeout
+        if limit is not None and now - self._frame_at >= limit:
+            return CloseReason.MESSAGE_TIMEOUT
+        limit = self._settings.idle_timeout
+        if limit is not None and now - self._heard_at >= limit:
+            return CloseReason.IDLE
+        return None
+
+    def _excuse(self, now: float) -> None:
+        """Start both clocks anew: this side was not reading, so the peer is not to blame."""
+        self._heard_at = now
+        self._frame_at = now
+
+    # Counters
+
+    def _sent(self, frames: int, size: int) -> None:
+        self.frames_out += frames
+        self.bytes_out += size
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What this connection has counted so far, as a snapshot."""
+        decoder = self._decoder
+        return ConnectionStats(
+            age=time.monotonic() - self._opened,
+            frames_in=decoder.frames_in,
+            frames_out=self.frames_out,
+            bytes_in=decoder.bytes_in,
+            bytes_out=self.bytes_out,
+            empty_skipped=decoder.empty_skipped,
+            malformed_skipped=self.malformed_skipped,
+            buffered_in=decoder.buffered,
+            queued_in=self._charge,
+            queued_out=self._queued_out,
+        )
+
+
+class Counters:
+    """A server's counters: sums over closed connections, to which the open ones are added."""
+
+    __slots__ = ("_sums", "accepted", "closed", "handler_errors")
+
+    _SUMMED = (
+        "frames_in",
+        "frames_out",
+        "bytes_in",
+        "bytes_out",
+        "empty_skipped",
+        "malformed_skipped",
+    )
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.handler_errors = 0
+        self.closed: collections.Counter[CloseReason] = collections.Counter()
+        self._sums: collections.Counter[str] = collections.Counter()
+
+    def add_closed(self, connection: BaseConnection[Any]) -> None:
+        """Keep the figures of a connection that has ended."""
+        assert connection.close_reason is not None
+        self.closed[connection.close_reason] += 1
+        self._add(self._sums, connection)
+
+    def _add(self, sums: collections.Counter[str], connection: BaseConnection[Any]) -> None:
+        stats = connection.stats
+        for name in self._SUMMED:
+            sums[name] += getattr(stats, name)
+
+    def snapshot(self, connections: Iterable[BaseConnection[Any]]) -> ServerStats:
+        """Return the sums over closed and open connections."""
+        sums = self._sums.copy()
+        count = 0
+        for connection in connections:
+            count += 1
+            self._add(sums, connection)
+        return ServerStats(
+            connections=count,
+            accepted=self.accepted,
+            handler_errors=self.handler_errors,
+            closed=dict(self.closed),
+            **{name: sums[name] for name in self._SUMMED},
+        )

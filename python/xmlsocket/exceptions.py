@@ -1,0 +1,170 @@
+"""
+Errors of the package and the reasons for which a connection ends.
+
+.. code-block:: text
+
+    XMLSocketError
+    ├─ ConnectionClosed .reason
+    │  ├─ ConnectionClosedOK
+    │  └─ ConnectionClosedError
+    ├─ FramingError .offset
+    │  ├─ FrameTooBig .limit
+    │  └─ IncompleteFrame .partial
+    ├─ LocalError
+    │  ├─ DelimiterInPayload .index .item (also ValueError)
+    │  ├─ InvalidState
+    │  └─ ConcurrencyError
+    └─ DocumentError .frame .line .column (also ValueError)
+
+The codec's own errors are defined beside the pure codec, which has to work as
+a single file; this module is the place to import all of them from.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from .pure import (
+    ConcurrencyError,
+    DelimiterInPayload,
+    DocumentError,
+    FrameTooBig,
+    FramingError,
+    IncompleteFrame,
+    InvalidState,
+    LocalError,
+    XMLSocketError,
+)
+
+__all__ = [
+    "CloseReason",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DelimiterInPayload",
+    "DocumentError",
+    "FrameTooBig",
+    "FramingError",
+    "IncompleteFrame",
+    "InvalidState",
+    "LocalError",
+    "XMLSocketError",
+    "safe_text",
+]
+
+# Tracebacks and logs name the public home of a class, not the file that the
+# codec's errors happen to share with the pure decoder.
+for _error in (
+    ConcurrencyError,
+    DelimiterInPayload,
+    DocumentError,
+    FrameTooBig,
+    FramingError,
+    IncompleteFrame,
+    InvalidState,
+    LocalError,
+    XMLSocketError,
+):
+    _error.__module__ = __name__
+del _error
+
+
+class CloseReason(enum.StrEnum):
+    """Why a connection ended. The same words stand in errors, logs and statistics."""
+
+    LOCAL = "local"
+    """This side called ``close()`` or ``abort()``, or its handler returned."""
+    EOF = "eof"
+    """The peer ended its stream between two frames."""
+    SERVER_CLOSE = "server_close"
+    """The server this connection belongs to is closing."""
+    RESET = "reset"
+    """The network or the peer broke the connection; the cause is the ``OSError``."""
+    INCOMPLETE_FRAME = "incomplete_frame"
+    """The stream ended inside a frame; the cause is `IncompleteFrame`."""
+    FRAME_TOO_BIG = "frame_too_big"
+    """A frame exceeded ``max_size``; the cause is `FrameTooBig`."""
+    MESSAGE_TIMEOUT = "message_timeout"
+    """A frame took longer than ``Limits.message_timeout`` from its first byte."""
+    IDLE = "idle"
+    """Nothing but empty frames came for ``idle_timeout`` seconds."""
+    SLOW_PEER = "slow_peer"
+    """The peer did not read, and more than ``Limits.write_cap`` bytes waited for it."""
+    HANDLER_ERROR = "handler_error"
+    """The server's handler raised an exception for this connection."""
+    DOCUMENT_ERROR = "document_error"
+    """The server's handler let a `DocumentError` pass."""
+
+
+_NORMAL = frozenset({CloseReason.LOCAL, CloseReason.EOF, CloseReason.SERVER_CLOSE})
+
+_EXPLANATIONS = {
+    CloseReason.LOCAL: "closed by this side",
+    CloseReason.EOF: "closed by the peer",
+    CloseReason.SERVER_CLOSE: "server is closing",
+    CloseReason.RESET: "connection lost",
+    CloseReason.INCOMPLETE_FRAME: "stream ended inside a frame",
+    CloseReason.FRAME_TOO_BIG: "frame exceeds max_size",
+    CloseReason.MESSAGE_TIMEOUT: "frame not complete within Limits.message_timeout",
+    CloseReason.IDLE: "nothing received within idle_timeout",
+    CloseReason.SLOW_PEER: "peer does not read, more than Limits.write_cap bytes are waiting",
+    CloseReason.HANDLER_ERROR: "handler raised an exception",
+    CloseReason.DOCUMENT_ERROR: "handler did not accept a document",
+}
+
+
+class ConnectionClosed(XMLSocketError):
+    """
+    The connection has ended.
+
+    Attributes:
+        reason: Why, as a `CloseReason`. ``__cause__`` holds the error behind it
+            where there is one, such as `FrameTooBig`.
+
+    """
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{_EXPLANATIONS[self.reason]} ({self.reason})"
+
+    @classmethod
+    def of(cls, reason: CloseReason) -> ConnectionClosed:
+        """Return the right kind of exception for ``reason``."""
+        kind = ConnectionClosedOK if reason in _NORMAL else ConnectionClosedError
+        return kind(reason)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """The connection ended in order: closed on this side, or by the peer between frames."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The connection ended out of order: broken, cut for a limit, or inside a frame."""
+
+
+def safe_text(text: str, limit: int = 200) -> str:
+    """
+    Make text that a peer wrote fit for a log line, an exception or a terminal.
+
+    Control characters, line and paragraph separators, bidirectional controls
+    and lone surrogates are written as escapes; what exceeds ``limit``
+    characters is cut and its length told.
+
+    Args:
+        text: Any text.
+        limit: Characters of ``text`` to keep.
+
+    """
+    cut = len(text) - limit
+    if cut > 0:
+        text = text[:limit]
+    if not text.isprintable():
+        text = "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+            for char in text
+        )
+    return f"{text}… ({cut} more characters)" if cut > 0 else text

@@ -1,0 +1,41 @@
+"""Limits that are on by default and that the keywords of ``connect`` and ``serve`` leave out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["Limits"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    Bounds on what one peer may cost. ``None`` lifts a limit.
+
+    What is a keyword of ``connect`` and ``serve`` (``max_size``, ``read_limit``,
+    ``write_limit`` and the timeouts of opening, closing and idling) is not
+    repeated here: a limit has one place.
+
+    Attributes:
+        message_timeout: Seconds from the first byte of a frame to its delimiter.
+            Not extended by further bytes; not counted while this side has
+            stopped reading.
+        write_cap: Bytes that may wait for a peer that does not read before
+            ``broadcast`` cuts it off. ``send`` waits and so never gets there.
+        quantum: Frames that one connection may take from its queue before the
+            other connections of the loop get their turn.
+
+    Raises:
+        ValueError: If a limit is negative, or zero where zero would stop all work.
+
+    """
+
+    message_timeout: float | None = 30.0
+    write_cap: int | None = 4 * 2**20
+    quantum: int | None = 512
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Limits.{field.name} must be positive or None, not {value!r}")

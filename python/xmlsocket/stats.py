@@ -1,0 +1,75 @@
+"""What connections and servers count; snapshots that do not change after they are taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .exceptions import CloseReason
+
+__all__ = ["ConnectionStats", "ServerStats"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStats:
+    """
+    Counters of one connection.
+
+    Attributes:
+        age: Seconds since the connection was opened.
+        frames_in: Frames received, skipped ones excluded.
+        frames_out: Frames accepted for sending.
+        bytes_in: Bytes received, delimiters included.
+        bytes_out: Bytes accepted for sending, delimiters included.
+        empty_skipped: Empty frames dropped because of ``skip_empty``.
+        malformed_skipped: Documents dropped because of ``malformed="skip"``.
+        buffered_in: Bytes of the frame that is still arriving.
+        queued_in: Bytes charged for frames that wait for the application.
+        queued_out: Bytes charged for frames that wait for the peer.
+
+    """
+
+    age: float
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    empty_skipped: int
+    malformed_skipped: int
+    buffered_in: int
+    queued_in: int
+    queued_out: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStats:
+    """
+    Counters of one server over all its connections, open and closed.
+
+    Attributes:
+        connections: Connections open now.
+        accepted: Connections opened since the server started.
+        handler_errors: Handlers that ended with an exception.
+        frames_in: Frames received.
+        frames_out: Frames accepted for sending.
+        bytes_in: Bytes received.
+        bytes_out: Bytes accepted for sending.
+        empty_skipped: Empty frames dropped because of ``skip_empty``.
+        malformed_skipped: Documents dropped because of ``malformed="skip"``.
+        closed: How many connections ended for which reason.
+
+    """
+
+    connections: int
+    accepted: int
+    handler_errors: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    empty_skipped: int
+    malformed_skipped: int
+    closed: Mapping[CloseReason, int]
