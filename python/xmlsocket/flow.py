@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FRAME_OVERHEAD", "WaterMarks", "reconnect_delays"]
+__all__ = ["FRAME_OVERHEAD", "Backoff", "WaterMarks", "reconnect_delays"]
 
 FRAME_OVERHEAD = 128
 """Bytes charged for a queued frame beyond its length.
@@ -69,3 +70,43 @@ def reconnect_delays(
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
         delay = min(delay * factor, longest)
+
+
+class Backoff:
+    """Decides whether and when a client connects again."""
+
+    SETTLED_AFTER = 10.0
+    """Seconds after which a connection counts as a good one although nothing came."""
+
+    def __init__(self) -> None:
+        self._delays = reconnect_delays()
+
+    def after_failure(self, error: Exception) -> float:
+        """
+        Return the seconds to wait after an attempt that failed.
+
+        Raises:
+            Exception: ``error`` itself, when trying again cannot help: what is
+                no `OSError`, and a certificate that does not verify.
+
+        """
+        if not isinstance(error, OSError) or isinstance(error, ssl.SSLCertVerificationError):
+            raise error
+        return next(self._delays)
+
+    def after_end(self, *, frames_in: int, age: float) -> float:
+        """
+        Return the seconds to wait after a connection that has ended.
+
+        None after a good one. A server that accepts and hangs up at once would
+        otherwise be called in a tight loop.
+
+        Args:
+            frames_in: Frames that the connection received.
+            age: Seconds that it lasted.
+
+        """
+        if frames_in or age >= self.SETTLED_AFTER:
+            self._delays = reconnect_delays()
+            return 0.0
+        return next(self._delays)

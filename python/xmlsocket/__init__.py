@@ -1,0 +1,84 @@
+"""
+The Flash XMLSocket protocol: XML documents over TCP, each ended by one zero byte.
+
+The names here are those of the asyncio tree; `xmlsocket.sync` has the same ones
+for threads, and `xmlsocket.codec` the framing alone.
+"""
+
+from __future__ import annotations
+
+from .asyncio import (
+    Connect,
+    Connection,
+    Serve,
+    Server,
+    broadcast,
+    connect,
+    serve,
+    unix_connect,
+    unix_serve,
+)
+from .codec import (
+    DELIMITER,
+    IMPLEMENTATION,
+    Decoder,
+    ReadBuffer,
+    check_document,
+    encode,
+    encode_many,
+)
+from .documents import parse, serialize
+from .exceptions import (
+    CloseReason,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DelimiterInPayload,
+    DocumentError,
+    FrameTooBig,
+    FramingError,
+    IncompleteFrame,
+    InvalidState,
+    LocalError,
+    XMLSocketError,
+)
+from .limits import Limits
+from .stats import ConnectionStats, ServerStats
+
+__all__ = [
+    "DELIMITER",
+    "IMPLEMENTATION",
+    "CloseReason",
+    "ConcurrencyError",
+    "Connect",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "ConnectionStats",
+    "Decoder",
+    "DelimiterInPayload",
+    "DocumentError",
+    "FrameTooBig",
+    "FramingError",
+    "IncompleteFrame",
+    "InvalidState",
+    "Limits",
+    "LocalError",
+    "ReadBuffer",
+    "Serve",
+    "Server",
+    "ServerStats",
+    "XMLSocketError",
+    "broadcast",
+    "check_document",
+    "connect",
+    "encode",
+    "encode_many",
+    "parse",
+    "serialize",
+    "serve",
+    "unix_connect",
+    "unix_serve",
+]

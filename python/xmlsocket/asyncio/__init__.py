@@ -1,0 +1,19 @@
+"""Clients and servers on an event loop (asyncio or uvloop)."""
+
+from __future__ import annotations
+
+from .client import Connect, connect, unix_connect
+from .connection import Connection, broadcast
+from .server import Serve, Server, serve, unix_serve
+
+__all__ = [
+    "Connect",
+    "Connection",
+    "Serve",
+    "Server",
+    "broadcast",
+    "connect",
+    "serve",
+    "unix_connect",
+    "unix_serve",
+]

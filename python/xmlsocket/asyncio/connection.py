@@ -1,0 +1,626 @@
+"""A connection on an event loop: the read path, the write path, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from ..codec import encode, encode_many
+from ..connection import BaseConnection, Settings, to_frame
+from ..exceptions import (
+    CloseReason,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedOK,
+    DocumentError,
+    FrameTooBig,
+    IncompleteFrame,
+)
+from ..flow import FRAME_OVERHEAD
+from .loop import LoopShare
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from ..connection import Document
+    from .server import Server
+
+__all__ = ["Connection", "broadcast"]
+
+# ruff: noqa: SLF001 - connection, linger, loop share and server are parts of one transport
+
+T = TypeVar("T")
+
+# One write of a long queue. Large enough to keep system calls rare, small enough
+# that what the transport may hold beyond our own queue stays small.
+_CHUNK = 2**18
+
+_LINGER_SIZE = 2**16
+_LINGER_TIME = 1.0
+
+
+class Connection(BaseConnection[T], asyncio.BufferedProtocol):
+    """
+    One XMLSocket connection: documents in, documents out.
+
+    Made by `connect` and `serve`. Iterating over it yields the documents that
+    arrive, as ``parse`` returns them::
+
+        async for document in connection:
+            await connection.send(document)
+
+    All methods belong to the event loop's thread.
+
+    Attributes:
+        id: A number that names this connection in logs; unique in the process.
+        close_reason: Why no more documents arrive; ``None`` while they may.
+
+    """
+
+    __slots__ = (
+        "_corked",
+        "_drained",
+        "_ending",
+        "_high",
+        "_in_transport",
+        "_input_over",
+        "_lost",
+        "_out",
+        "_output_over",
+        "_quantum",
+        "_raw",
+        "_reading_paused",
+        "_receiver",
+        "_scheduled",
+        "_server",
+        "_share",
+        "_taken",
+        "_transport",
+        "_view",
+        "_writing_paused",
+    )
+
+    def __init__(
+        self, settings: Settings[T], share: LoopShare, server: Server[T] | None = None
+    ) -> None:
+        super().__init__(settings, share.read_buffer)
+        self._share = share
+        self._server = server
+        self._view = self._decoder.get_buffer(-1)
+        self._raw = settings.parse is cast("Any", bytes)
+        self._transport: asyncio.Transport
+        # Reading
+        self._receiver: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self._input_over = False
+        self._taken = 0
+        self._quantum = settings.limits.quantum or sys.maxsize
+        # Writing
+        self._high = sys.maxsize if settings.write_limit.high is None else settings.write_limit.high
+        self._out: list[bytes] = []
+        self._drained: collections.deque[asyncio.Future[None]] | None = None
+        self._corked = False
+        self._scheduled = False
+        self._writing_paused = False
+        self._in_transport = 0
+        self._output_over = False
+        # The end
+        self._ending: Literal["close", "linger"] | None = None
+        self._lost: asyncio.Future[None] | bool = False
+
+    # What it is
+
+    @property
+    def local_address(self) -> Any:
+        """This side's address: ``(host, port)``, more for IPv6, a path for Unix sockets."""
+        return self._transport.get_extra_info("sockname")
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address: ``(host, port)``, more for IPv6, a path for Unix sockets."""
+        return self._transport.get_extra_info("peername")
+
+    # Receiving
+
+    async def recv(self) -> T:
+        """
+        Receive the next document.
+
+        Cancelling it loses nothing: the document stays for the next call.
+
+        Returns:
+            What ``parse`` makes of the frame: an element by default, ``bytes``
+            with ``parse=bytes``.
+
+        Raises:
+            ConnectionClosedOK: When the peer ended its stream between two
+                frames, or this side closed.
+            ConnectionClosedError: When the connection ended out of order.
+                Documents that came before are delivered first.
+            DocumentError: If the frame holds no document and ``malformed`` is
+                ``"raise"``. The connection stays open; the next call goes on
+                with the next frame.
+            ConcurrencyError: If another call is waiting already.
+
+        """
+        while True:
+            if not (self._ready or self._arrived):
+                await self._wait()
+            elif self._taken >= self._quantum:
+                await self._yield()
+            self._taken += 1
+            frame = self._take()
+            if self._reading_paused:
+                self._maybe_resume_reading()
+            if self._raw:
+                return cast("T", frame)
+            try:
+                return self._parsed(frame)
+            except DocumentError as exc:
+                if not self._skips(exc):
+                    raise
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """
+        Iterate over the documents that arrive.
+
+        Ends when the connection ends in order (`ConnectionClosedOK`); raises
+        `ConnectionClosedError` when it does not, and `DocumentError` as `recv`
+        does. Leaving the loop loses nothing: a new one goes on with the next
+        document.
+        """
+        try:
+            while True:
+                yield await self.recv()
+        except ConnectionClosedOK:
+            return
+
+    async def batches(self) -> AsyncIterator[list[bytes]]:
+        """
+        Iterate over raw frames, all that have arrived at a time.
+
+        The quickest way to receive: no parsing, and nothing is done for the
+        single frame. A list is never empty, holds at most ``read_limit`` plus
+        what one read completes, and is the caller's to keep.
+
+        Ends and raises as iterating over the connection does.
+        """
+        try:
+            while True:
+                if not (self._ready or self._arrived):
+                    await self._wait()
+                frames = self._take_all()
+                if self._reading_paused:
+                    self._maybe_resume_reading()
+                yield frames
+        except ConnectionClosedOK:
+            return
+
+    async def _wait(self) -> None:
+        """Wait until a frame is in the queue, or raise what ended the connection."""
+        if self._receiver is not None:
+            raise ConcurrencyError("two calls wait for the next document of one connection")
+        if self._input_over:
+            raise self._closed()
+        if self._out:
+            # The application has nothing left to do, so nothing more will join
+            # what it has written in this turn.
+            self._flush()
+        self._taken = 0
+        self._receiver = self._share.loop.create_future()
+        try:
+            await self._receiver
+        finally:
+            self._receiver = None
+        if not (self._ready or self._arrived):
+            raise self._closed()
+
+    async def _yield(self) -> None:
+        """Give the other connections their turn; frames that wait here stay in the queue."""
+        self._taken = 0
+        await asyncio.sleep(0)
+        if not (self._ready or self._arrived):  # closed meanwhile
+            raise self._closed()
+
+    def _wake(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
+
+    def _maybe_resume_reading(self) -> None:
+        if self._charge <= self._settings.read_limit.low and not self._input_over:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Sending
+
+    async def send(self, document: Document) -> None:
+        """
+        Send a document.
+
+        The first document of a turn of the loop is written at once, those that
+        follow in the same turn with one more write. Above the high-water mark of
+        ``write_limit`` the call waits until the peer has read enough. Cancelled
+        while it waits, the document still goes, whole.
+
+        Args:
+            document: An lxml element, text, or bytes (as they are).
+
+        Raises:
+            DelimiterInPayload: If it holds a zero byte. Nothing is sent.
+            ConnectionClosed: If the connection has ended.
+
+        """
+        frame = encode(document) if isinstance(document, bytes | str) else to_frame(document)
+        if self._output_over:
+            raise self._closed()
+        self._write(frame, 1)
+        if self._queued_out + self._in_transport > self._high:
+            await self._drain()
+
+    async def send_many(self, frames: Iterable[bytes | str]) -> None:
+        """
+        Send many documents with one write.
+
+        All or nothing: every payload is checked before the first byte is written.
+
+        Args:
+            frames: Payloads, text or bytes, delimiters excluded.
+
+        Raises:
+            DelimiterInPayload: If a payload holds a zero byte; ``.item`` says which.
+            ConnectionClosed: If the connection has ended.
+
+        """
+        if not isinstance(frames, list | tuple):
+            frames = list(frames)
+        data = encode_many(frames)
+        if self._output_over:
+            raise self._closed()
+        if data:
+            self._write(data, len(frames))
+            if self._queued_out + self._in_transport > self._high:
+                await self._drain()
+
+    def _write(self, data: bytes, frames: int) -> None:
+        """Write ``data`` now if it is the first of this turn, otherwise queue it."""
+        if self._corked or self._writing_paused:
+            self._push(data, frames)
+            return
+        self._corked = True
+        self.frames_out += frames
+        self.bytes_out += len(data)
+        self._transport.write(data)
+
+    def _push(self, data: bytes, frames: int = 1) -> None:
+        """Queue ``data`` for the end of this turn."""
+        self.frames_out += frames
+        self.bytes_out += len(data)
+        self._out.append(data)
+        self._queued_out += len(data) + FRAME_OVERHEAD
+        if not (self._scheduled or self._writing_paused):
+            self._scheduled = True
+            self._share.schedule(self)
+
+    def _flush(self) -> None:
+        """Hand the queue to the transport, as far as the transport takes it."""
+        self._corked = False
+        out = self._out
+        while out and not self._writing_paused:
+            if self._queued_out <= _CHUNK:
+                data = out[0] if len(out) == 1 else b"".join(out)
+                out.clear()
+                self._queued_out = 0
+            else:
+                data = self._chunk()
+            self._transport.write(data)
+        if self._drained and self._waiting_out() <= self._settings.write_limit.low:
+            self._release()
+        if self._ending is not None and not self._writing_paused:
+            self._end_output()
+
+    def _chunk(self) -> bytes:
+        """Take about `_CHUNK` bytes from the front of a long queue."""
+        size = count = 0
+        for data in self._out:
+            size += len(data)
+            count += 1
+            if size >= _CHUNK:
+                break
+        chunk = b"".join(self._out[:count])
+        del self._out[:count]
+        self._queued_out -= size + count * FRAME_OVERHEAD
+        return chunk
+
+    def _waiting_out(self) -> int:
+        """Return how many bytes wait for the peer, in our queue and in the transport."""
+        return self._queued_out + self._in_transport
+
+    async def _drain(self) -> None:
+        """Wait until no more is queued than ``write_limit`` allows."""
+        self._flush()
+        if self._waiting_out() <= self._high:
+            return
+        if self._drained is None:
+            self._drained = collections.deque()
+        waiter = self._share.loop.create_future()
+        self._drained.append(waiter)
+        try:
+            await waiter
+        finally:
+            with contextlib.suppress(ValueError):
+                self._drained.remove(waiter)
+        if self._output_over:
+            raise self._closed()
+
+    def _relieve(self) -> bool:
+        """Write what the peer takes; cut it off if too much waits, and say whether it stays."""
+        self._flush()
+        cap = self._settings.limits.write_cap
+        if cap is None or self._waiting_out() <= cap:
+            return True
+        self._cut(CloseReason.SLOW_PEER)
+        return False
+
+    def _release(self) -> None:
+        """Wake everyone who waits in `_drain`."""
+        while self._drained:
+            waiter = self._drained.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Ending
+
+    async def close(self) -> None:
+        """
+        Send what is queued, then close.
+
+        Documents that have arrived and were not received are dropped. Waits
+        until the connection is closed; after ``close_timeout`` seconds it is
+        aborted. Closing twice does no harm.
+        """
+        self._close(CloseReason.LOCAL)
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                await self.wait_closed()
+        except TimeoutError:
+            self._transport.abort()
+            await self.wait_closed()
+
+    def abort(self) -> None:
+        """Close at once; what is queued in either direction is lost."""
+        self._drop_queue()
+        self._cut(CloseReason.LOCAL)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, whoever closes it."""
+        if self._lost is True:
+            return
+        if self._lost is False:
+            self._lost = self._share.loop.create_future()
+        await asyncio.shield(cast("asyncio.Future[None]", self._lost))
+
+    def _close(self, reason: CloseReason) -> None:
+        """Drop what has arrived, send what is queued, then close."""
+        if self._ending is None and self._lost is not True:
+            unread = self._reading_paused or self._charge > 0 or self._decoder.buffered > 0
+            self._drop_queue()
+            self._finish(reason, linger=unread and not self._input_over)
+
+    def _finish(
+        self, reason: CloseReason, cause: BaseException | None = None, *, linger: bool
+    ) -> None:
+        """
+        End both directions: no more input, no more sends, flush what is queued, close.
+
+        Args:
+            reason: Why.
+            cause: The error behind it.
+            linger: The peer has sent what nobody will read. Closing then makes
+                the system answer with a reset, which destroys our last words on
+                their way; so FIN goes first, and input is thrown away until the
+                peer closes too.
+
+        """
+        self._end(reason, cause)
+        self._stop_input()
+        self._output_over = True
+        self._pause_reading()
+        self._ending = "linger" if linger and self._transport.can_write_eof() else "close"
+        self._flush()
+
+    def _end_output(self) -> None:
+        """Close, now that the peer has everything."""
+        if self._ending == "close":
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._ending = "close"
+            self._transport.write_eof()
+            self._transport.set_protocol(_Linger(self))
+            self._transport.resume_reading()
+
+    def _stop_input(self) -> None:
+        self._input_over = True
+        self._wake()
+
+    def _cut(self, reason: CloseReason, cause: BaseException | None = None) -> None:
+        """Close at once, with a reset, and let the application have what has arrived."""
+        self._end(reason, cause)
+        self._stop_input()
+        self._output_over = True
+        self._transport.abort()
+
+    def _refuse_input(self, reason: CloseReason) -> None:
+        """Stop reading for good; what has arrived is still delivered, sends still go."""
+        if not self._input_over:
+            self._end(reason)
+            self._stop_input()
+            self._pause_reading()
+
+    def _look(self, now: float) -> None:
+        """Look at the life signs; called by the loop's clock."""
+        if self._reading_paused or self._input_over:
+            self._excuse(now)
+            return
+        reason = self._overdue(now)
+        if reason is not None:
+            self._cut(reason)
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        # Whatever the system does not take at once stays in our queue, where it
+        # is counted and can be replaced.
+        self._transport.set_write_buffer_limits(high=0)
+        self._share.watch(self, self._settings.tick)
+        if self._server is not None:
+            self._server._opened(self)
+        self._log("= connection %d open, peer %s", self.id, self.remote_address)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's read size is fixed
+        """Lend the read buffer that all connections of this loop share."""
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Split what was read; one call into Rust for each read."""
+        decoder = self._decoder
+        frames = decoder.buffer_updated(nbytes)
+        self._corked = False
+        if frames:
+            if self._arrive(frames):
+                self._pause_reading()
+            receiver = self._receiver
+            if receiver is not None and not receiver.done():
+                receiver.set_result(None)
+        # The loop calls again only when more bytes come, so look now.
+        if decoder.error is not None:
+            self._finish(CloseReason.FRAME_TOO_BIG, decoder.error, linger=True)
+
+    def _pause_reading(self) -> None:
+        if not (self._reading_paused or self._transport.is_closing()):
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Note the end of the peer's stream; on TCP this side may still send."""
+        self._input_ended()
+        return self._transport.can_write_eof()
+
+    def _input_ended(self) -> None:
+        if self._input_over:
+            return
+        try:
+            self._decoder.feed_eof()
+        except (IncompleteFrame, FrameTooBig) as exc:
+            if self._lost is not True:
+                self._finish(CloseReason.INCOMPLETE_FRAME, exc, linger=False)
+        else:
+            self._end(CloseReason.EOF)
+            self._stop_input()
+
+    def pause_writing(self) -> None:
+        """Keep further frames in our own queue."""
+        self._writing_paused = True
+        self._in_transport = self._transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        """Go on with our queue."""
+        self._writing_paused = False
+        self._in_transport = 0
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everyone who waits that the connection is gone."""
+        if exc is None:
+            self._input_ended()
+        else:
+            self._end(CloseReason.RESET, exc)
+        self._stop_input()
+        self._output_over = True
+        self._out.clear()
+        self._queued_out = self._in_transport = 0
+        self._release()
+        self._share.unwatch(self)
+        if self._server is not None:
+            self._server._lost(self)
+        lost, self._lost = self._lost, True
+        if isinstance(lost, asyncio.Future) and not lost.done():
+            lost.set_result(None)
+        self._log("= connection %d closed, %s", self.id, self.close_reason)
+
+    def _log(self, message: str, *args: object) -> None:
+        self._settings.logger.debug(message, *args)
+
+    def __repr__(self) -> str:
+        state = "open" if self.close_reason is None else self.close_reason.value
+        return f"<{type(self).__name__} {self.id} {state}>"
+
+
+class _Linger(asyncio.BufferedProtocol):
+    """
+    Stands in for a connection whose FIN is on its way while the peer still sends.
+
+    Throws away what arrives and closes when the peer closes, or after 64 KiB or
+    one second.
+    """
+
+    __slots__ = ("_connection", "_left", "_timer", "_transport")
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+        self._transport = connection._transport
+        self._left = _LINGER_SIZE
+        self._timer = connection._share.loop.call_later(_LINGER_TIME, self._transport.close)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        return self._connection._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._left -= nbytes
+        if self._left <= 0:
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._connection.connection_lost(exc)
+
+
+def broadcast(
+    connections: Iterable[Connection[Any]], document: Document, *, raise_exceptions: bool = False
+) -> None:
+    """
+    Send one document to many connections without waiting for any of them.
+
+    It is encoded once, and all that a connection is sent in one turn of the loop
+    goes out with one write. Order with `Connection.send` is kept; closed
+    connections are passed over. A peer that does not read is cut off
+    (`CloseReason.SLOW_PEER`) when more than ``Limits.write_cap`` bytes wait for
+    it: the others neither wait for it nor pay for it.
+
+    Args:
+        connections: Where to; the iterable is read before anything is sent.
+        document: An lxml element, text, or bytes.
+        raise_exceptions: Raise an ``ExceptionGroup`` with the
+            `ConnectionClosed` of every connection that was cut off.
+
+    Raises:
+        DelimiterInPayload: If the document holds a zero byte. Nothing is sent.
+
+    """
+    frame = to_frame(document)
+    errors: list[ConnectionClosed] = []
+    for connection in tuple(connections):
+        if not connection._output_over:
+            connection._push(frame)
+            if connection._waiting_out() > connection._high and not connection._relieve():
+                errors.append(connection._closed())
+    if errors and raise_exceptions:
+        raise ExceptionGroup("peers that do not read were cut off", errors)

@@ -1,0 +1,481 @@
+"""Servers on an event loop: accepting, running handlers, shutting down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from ..connection import Counters, Logger, Malformed, Settings
+from ..documents import parse as parse_document
+from ..endpoint import ACCEPT_BACKOFF, EXHAUSTED, bind, bind_unix, format_address, unlink_unix
+from ..exceptions import CloseReason, ConnectionClosed, DocumentError
+from ..limits import Limits
+from .connection import Connection
+from .loop import LoopShare
+
+if TYPE_CHECKING:
+    import os
+    import ssl as ssl_module
+    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from types import TracebackType
+
+    from lxml import etree
+
+    from ..stats import ServerStats
+
+__all__ = ["Serve", "Server", "serve", "unix_serve"]
+
+# ruff: noqa: SLF001 - server and connection are parts of one transport
+
+T = TypeVar("T")
+
+_LOGGER = "xmlsocket.server"
+
+# Connections taken from one listener before the others of the loop get their turn.
+_ACCEPT_BURST = 100
+
+
+class Server(Generic[T]):
+    """
+    A server and its open connections. Made by `serve`.
+
+    Usable as an asynchronous context manager, which closes it at the end.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Connection[T]], Awaitable[None]],
+        settings: Settings[T],
+        listeners: Sequence[socket.socket],
+        *,
+        ssl: ssl_module.SSLContext | None,
+        create_connection: type[Connection[T]],
+    ) -> None:
+        self._handler = handler
+        self._settings = settings
+        self._listeners = tuple(listeners)
+        self._ssl = ssl
+        self._loop = asyncio.get_running_loop()
+        self._share = LoopShare.of(self._loop)
+        self._make = functools.partial(create_connection, settings, self._share, self)
+        self._counters = Counters()
+        self._connections: set[Connection[T]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cut: list[Connection[T]] = []
+        self._closing = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closed = asyncio.Event()
+        for listener in self._listeners:
+            self._listen(listener)
+            settings.logger.info("= listening on %s", format_address(listener.getsockname()))
+
+    @property
+    def connections(self) -> frozenset[Connection[T]]:
+        """The connections that are open now."""
+        return frozenset(self._connections)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; closed ones after `close`."""
+        return self._listeners
+
+    def stats(self) -> ServerStats:
+        """Return what this server has counted over all its connections, as a snapshot."""
+        return self._counters.snapshot(self._connections)
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed; close it when this call is cancelled."""
+        try:
+            await self._closed.wait()
+        finally:
+            self.close()
+            await self.wait_closed()
+
+    def close(self, timeout: float | None = 10.0) -> None:  # noqa: ASYNC109 - a deadline for others
+        """
+        Stop accepting and reading, let handlers finish, then cut what is left.
+
+        Handlers get the documents that have arrived, then `ConnectionClosedOK`
+        with the reason ``server_close``; what they send still goes out. Returns
+        at once: `wait_closed` waits.
+
+        Args:
+            timeout: Seconds until connections that are still open are aborted
+                and their handlers cancelled; 0 does so at once, ``None`` never.
+                A second call can only shorten it.
+
+        """
+        if not self._closing:
+            self._closing = True
+            for listener in self._listeners:
+                self._loop.remove_reader(listener)
+                unlink_unix(listener)
+                listener.close()
+            for connection in tuple(self._connections):
+                connection._refuse_input(CloseReason.SERVER_CLOSE)
+            self._settings.logger.info("= server closing, %d open", len(self._connections))
+            self._check_closed()
+        if timeout is None or self._closed.is_set():
+            return
+        when = self._loop.time() + timeout
+        if self._deadline is None or when < self._deadline.when():
+            if self._deadline is not None:
+                self._deadline.cancel()
+            if timeout <= 0:
+                self._cut_all()
+            self._deadline = self._loop.call_later(max(0, timeout), self._cut_all)
+
+    def _cut_all(self) -> None:
+        for connection in tuple(self._connections):
+            self._cut.append(connection)
+            connection._cut(CloseReason.SERVER_CLOSE)
+        for task in self._tasks:
+            task.cancel()
+
+    async def wait_closed(self) -> list[Connection[T]]:
+        """
+        Wait until the server is closed and every handler has ended.
+
+        Returns:
+            The connections that had to be cut because the time given to `close`
+            was over.
+
+        """
+        await self._closed.wait()
+        return list(self._cut)
+
+    def _check_closed(self) -> None:
+        if self._closing and not self._tasks and not self._connections:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+            self._closed.set()
+
+    async def __aenter__(self) -> Server[T]:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+    # Accepting. Our own loop rather than the event loop's create_server(), which
+    # can neither count handshakes nor stay quiet when descriptors run out.
+
+    def _listen(self, listener: socket.socket) -> None:
+        self._loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPT_BURST):
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                if exc.errno not in EXHAUSTED:
+                    raise
+                self._settings.repeated.warning("! cannot accept connections: %s", exc.strerror)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(ACCEPT_BACKOFF, self._listen_again, listener)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._run(sock))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+    def _listen_again(self, listener: socket.socket) -> None:
+        if not self._closing:
+            self._listen(listener)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._check_closed()
+
+    def _opened(self, connection: Connection[T]) -> None:
+        self._connections.add(connection)
+        self._counters.accepted += 1
+
+    def _lost(self, connection: Connection[T]) -> None:
+        self._connections.discard(connection)
+        self._counters.add_closed(connection)
+        self._check_closed()
+
+    async def _run(self, sock: socket.socket) -> None:
+        """Open a connection on an accepted socket, run the handler, close."""
+        connection = await self._open(sock)
+        if connection is None:
+            return
+        if self._closing:
+            connection._refuse_input(CloseReason.SERVER_CLOSE)
+        reason = await self._handle(connection)
+        connection._close(reason)
+        await connection.close()
+
+    async def _open(self, sock: socket.socket) -> Connection[T] | None:
+        handshake = (
+            {} if self._ssl is None else {"ssl_handshake_timeout": self._settings.open_timeout}
+        )
+        try:
+            _, connection = await self._loop.connect_accepted_socket(
+                self._make, sock, ssl=self._ssl, **handshake
+            )
+        except (OSError, EOFError) as exc:
+            # Someone who connects and leaves, or does not speak TLS, is no error
+            # of this server: health checks do it all day.
+            self._settings.logger.debug("= no connection: %s", exc)
+            sock.close()
+            return None
+        except BaseException:
+            sock.close()
+            raise
+        return connection
+
+    async def _handle(self, connection: Connection[T]) -> CloseReason:
+        """Run the handler and tell why the connection ends now."""
+        logger = self._settings.logger
+        try:
+            await self._handler(connection)
+        except ConnectionClosed:
+            pass
+        except DocumentError as exc:
+            self._settings.repeated.warning("! connection %d: %s", connection.id, exc)
+            return CloseReason.DOCUMENT_ERROR
+        except asyncio.CancelledError:
+            connection._cut(CloseReason.SERVER_CLOSE)
+            raise
+        except Exception:
+            self._counters.handler_errors += 1
+            logger.exception("! connection %d: handler failed", connection.id)
+            return CloseReason.HANDLER_ERROR
+        return CloseReason.LOCAL
+
+
+class Serve(Generic[T]):
+    """What `serve` returns: await it, or use it as an asynchronous context manager."""
+
+    def __init__(
+        self,
+        listen: Callable[[], Awaitable[list[socket.socket]]],
+        start: Callable[[list[socket.socket]], Server[T]],
+    ) -> None:
+        self._listen = listen
+        self._start = start
+        self._server: Server[T] | None = None
+
+    async def _serve(self) -> Server[T]:
+        return self._start(await self._listen())
+
+    def __await__(self) -> Generator[Any, None, Server[T]]:
+        return self._serve().__await__()
+
+    async def __aenter__(self) -> Server[T]:
+        self._server = await self._serve()
+        return self._server
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        await self._server.__aexit__(exc_type, exc, traceback)
+
+
+@overload
+def serve(
+    handler: Callable[[Connection[etree._Element]], Awaitable[None]],
+    host: str | Sequence[str] | None = ...,
+    port: int | None = ...,
+    *,
+    ssl: ssl_module.SSLContext | None = ...,
+    max_size: int | None = ...,
+    read_limit: int | tuple[int, int] | None = ...,
+    write_limit: int | tuple[int, int] | None = ...,
+    open_timeout: float | None = ...,
+    close_timeout: float | None = ...,
+    idle_timeout: float | None = ...,
+    limits: Limits = ...,
+    skip_empty: bool = ...,
+    malformed: Malformed = ...,
+    create_connection: type[Connection[etree._Element]] | None = ...,
+    logger: Logger | None = ...,
+    backlog: int = ...,
+    reuse_port: bool = ...,
+    sock: socket.socket | None = ...,
+) -> Serve[etree._Element]: ...
+
+
+@overload
+def serve(
+    handler: Callable[[Connection[T]], Awaitable[None]],
+    host: str | Sequence[str] | None = ...,
+    port: int | None = ...,
+    *,
+    parse: Callable[[bytes], T],
+    ssl: ssl_module.SSLContext | None = ...,
+    max_size: int | None = ...,
+    read_limit: int | tuple[int, int] | None = ...,
+    write_limit: int | tuple[int, int] | None = ...,
+    open_timeout: float | None = ...,
+    close_timeout: float | None = ...,
+    idle_timeout: float | None = ...,
+    limits: Limits = ...,
+    skip_empty: bool = ...,
+    malformed: Malformed = ...,
+    create_connection: type[Connection[T]] | None = ...,
+    logger: Logger | None = ...,
+    backlog: int = ...,
+    reuse_port: bool = ...,
+    sock: socket.socket | None = ...,
+) -> Serve[T]: ...
+
+
+def serve(
+    handler: Callable[[Connection[Any]], Awaitable[None]],
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    parse: Callable[[bytes], Any] = parse_document,
+    ssl: ssl_module.SSLContext | None = None,
+    max_size: int | None = 2**20,
+    read_limit: int | tuple[int, int] | None = 2**20,
+    write_limit: int | tuple[int, int] | None = 2**16,
+    open_timeout: float | None = 10,
+    close_timeout: float | None = 10,
+    idle_timeout: float | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    skip_empty: bool = True,
+    malformed: Malformed = "raise",
+    create_connection: type[Connection[Any]] | None = None,
+    logger: Logger | None = None,
+    backlog: int = 1024,
+    reuse_port: bool = False,
+    sock: socket.socket | None = None,
+) -> Serve[Any]:
+    """
+    Start a server.
+
+    ``handler`` is called with every `Connection`; when it returns, the connection
+    is closed. An exception in it is logged and ends its connection only. ::
+
+        async with serve(handler, "127.0.0.1", 9339) as server:
+            await server.serve_forever()
+
+    Args:
+        handler: A coroutine function that serves one connection.
+        host: Address or addresses to listen on; ``None`` for all.
+        port: Port to listen on; 0 for a free one, see ``server.sockets``.
+        parse: Turns a frame into what `Connection.recv` returns. The default
+            makes lxml elements; ``bytes`` gives raw frames, ``bytes.decode``
+            text. A ``ValueError`` of it becomes a `DocumentError`.
+        ssl: TLS context; ``None`` for plain TCP.
+        max_size: Bytes of one frame, delimiter excluded; a larger one ends its
+            connection. ``None`` lifts the limit.
+        read_limit: Bytes that may wait to be received before reading pauses, as
+            a high-water mark (low: a quarter of it) or ``(high, low)``. Each
+            frame is charged 128 bytes beyond its length.
+        write_limit: Bytes that may wait for the peer before `Connection.send`
+            waits, in the same form.
+        open_timeout: Seconds for the TLS handshake.
+        close_timeout: Seconds that closing a connection may take.
+        idle_timeout: Seconds without anything but empty frames after which a
+            connection is cut.
+        limits: The other limits.
+        skip_empty: Drop empty frames, which hold no document, and count them.
+        malformed: ``"raise"`` `DocumentError` for frames without an acceptable
+            document, or ``"skip"`` them, counted and logged at a limited rate.
+        create_connection: Subclass of `Connection` to use.
+        logger: Where to log; ``logging.getLogger("xmlsocket.server")`` if ``None``.
+        backlog: Connections that the system keeps waiting to be accepted.
+        reuse_port: Let several processes listen on the port (``SO_REUSEPORT``).
+        sock: A listening socket to use instead of ``host`` and ``port``.
+
+    Returns:
+        An object to await, or to use in ``async with``; both give the `Server`.
+
+    Raises:
+        OSError: If the address cannot be listened on.
+        ValueError: If an option makes no sense.
+
+    """
+    settings = Settings.of(
+        parse=parse,
+        max_size=max_size,
+        read_limit=read_limit,
+        write_limit=write_limit,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        idle_timeout=idle_timeout,
+        limits=limits,
+        skip_empty=skip_empty,
+        malformed=malformed,
+        logger=logger,
+        default_logger=_LOGGER,
+    )
+    if (sock is None) == (port is None):
+        raise ValueError("serve() takes either a port or a sock")
+
+    async def listen() -> list[socket.socket]:
+        if sock is not None:
+            sock.setblocking(False)
+            return [sock]
+        return await _bind(host, port, backlog=backlog, reuse_port=reuse_port)
+
+    def start(listeners: list[socket.socket]) -> Server[Any]:
+        return Server(
+            handler,
+            settings,
+            listeners,
+            ssl=ssl,
+            create_connection=Connection if create_connection is None else create_connection,
+        )
+
+    return Serve(listen, start)
+
+
+async def _bind(
+    host: str | Sequence[str] | None, port: int | None, *, backlog: int, reuse_port: bool
+) -> list[socket.socket]:
+    hosts = [host] if host is None or isinstance(host, str) else host
+    loop = asyncio.get_running_loop()
+    infos: list[Any] = []
+    for name in hosts:
+        infos += await loop.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    return bind(infos, backlog=backlog, reuse_port=reuse_port)
+
+
+def unix_serve(
+    handler: Callable[[Connection[Any]], Awaitable[None]],
+    path: str | os.PathLike[str],
+    *,
+    backlog: int = 1024,
+    **options: Any,
+) -> Serve[Any]:
+    """
+    Start a server on a Unix socket.
+
+    Args:
+        handler: A coroutine function that serves one connection.
+        path: Where the socket is made; what an earlier server left there is
+            replaced, and the socket is removed when the server closes.
+        backlog: Connections that the system keeps waiting to be accepted.
+        **options: Those of `serve`, without ``host``, ``port`` and ``sock``.
+
+    """
+
+    async def listen() -> list[socket.socket]:
+        return [bind_unix(path, backlog=backlog)]
+
+    starting = serve(handler, port=0, **options)
+    starting._listen = listen
+    return starting
