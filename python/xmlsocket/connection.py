@@ -18,13 +18,14 @@ from . import codec
 from .documents import serialize
 from .exceptions import CloseReason, ConnectionClosed, DocumentError, safe_text
 from .flow import FRAME_OVERHEAD, WaterMarks
-from .limits import Limits
 from .stats import ConnectionStats, ServerStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lxml import etree
+
+    from .limits import Limits
 
 __all__ = [
     "BaseConnection",
@@ -39,7 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-Document: TypeAlias = "etree._Element | str | bytes"
+Document: TypeAlias = "etree._Element | str | bytes"  # noqa: SLF001 - lxml's name for it
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 Malformed: TypeAlias = Literal["raise", "skip"]
 
@@ -88,9 +89,9 @@ class RepeatedLog:
         self._last[message] = now
         suppressed = self._suppressed.pop(message, 0)
         if suppressed:
-            self._logger.warning(message + " (and %d more like it)", *args, suppressed)
-        else:
-            self._logger.warning(message, *args)
+            message += " (and %d more like it)"
+            args = (*args, suppressed)
+        self._logger.warning(message, *args)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

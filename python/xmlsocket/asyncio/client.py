@@ -195,7 +195,9 @@ def connect(
     **kwargs: Any,
 ) -> Connect[Any]:
     """
-    Connect to a server. ::
+    Connect to a server.
+
+    For one connection, closed at the end::
 
         async with connect("127.0.0.1", 9339) as connection:
             await connection.send("<hello/>")

@@ -20,12 +20,12 @@ from ..exceptions import (
     IncompleteFrame,
 )
 from ..flow import FRAME_OVERHEAD
-from .loop import LoopShare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from ..connection import Document
+    from .loop import LoopShare
     from .server import Server
 
 __all__ = ["Connection", "broadcast"]

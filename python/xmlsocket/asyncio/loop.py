@@ -84,7 +84,7 @@ class LoopShare:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
             connection._scheduled = False
-            connection._flush()  # noqa: SLF001
+            connection._flush()
 
     def watch(self, connection: Connection[Any], period: float | None) -> None:
         """Look at the life signs of ``connection`` every ``period`` seconds, ``None`` for never."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -94,7 +93,7 @@ class Server(Generic[T]):
             self.close()
             await self.wait_closed()
 
-    def close(self, timeout: float | None = 10.0) -> None:  # noqa: ASYNC109 - a deadline for others
+    def close(self, timeout: float | None = 10.0) -> None:
         """
         Stop accepting and reading, let handlers finish, then cut what is left.
 

@@ -1,0 +1,124 @@
+# The one way to do things, locally and in CI. `make help` lists the targets.
+#
+# Needs Python >= 3.11 and Rust >= 1.85; everything else is installed into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PYTEST := $(PY) -X dev -W error -m pytest
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+CODE := python tests benches examples
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The environment
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
+	@command -v cargo >/dev/null || { echo "Rust is needed (cargo was not found): see rustup.rs" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# 25.1 is the first pip that knows dependency groups.
+	$(PY) -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9.4,<2'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.pip $(RUST_SOURCES) pyproject.toml
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --release --locked --extras cli
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml
+	$(PY) -m pip install --quiet --group dev
+	@touch $@
+
+.PHONY: build
+build: $(VENV)/.built  ## build the extension and install the package into .venv
+
+.PHONY: dev
+dev: $(VENV)/.dev $(VENV)/.built  ## the same, with the tools for working on it
+
+# Running it
+
+.PHONY: demo
+demo: build  ## five clients talk through a chat server (DEMO=stay leaves the server up)
+	@$(BIN)/xmlsocket demo $(if $(filter stay,$(DEMO)),--stay)
+
+# Tests
+
+.PHONY: test
+test: lint types test-rust test-python  ## lint, types, Rust and Python tests: a few minutes
+
+.PHONY: test-rust
+test-rust:  ## the codec crate's tests
+	cargo test --quiet --locked --package xmlsocket-codec
+
+.PHONY: test-python
+test-python: dev  ## the Python tests that take no longer than a moment each
+	$(PYTEST) -q -m 'not slow'
+
+.PHONY: test-all
+test-all: dev coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
+
+.PHONY: coverage
+coverage: dev  ## all Python tests, slow ones included, with their branch coverage
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=$(abspath pyproject.toml) $(PY) -X dev -W error -m coverage run -m pytest -q
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report --fail-under=98
+
+.PHONY: test-uvloop
+test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
+	$(PYTEST) -q --loop uvloop tests/asyncio tests/flash
+
+.PHONY: test-pure
+test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
+	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
+
+.PHONY: lint
+lint: dev  ## ruff, rustfmt, clippy
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/ruff format --quiet --check $(CODE)
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: types
+types: dev  ## mypy in strict mode, and the stub of the extension against the extension
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml xmlsocket._rust
+
+.PHONY: format
+format: dev  ## rewrite the code as the linters want it
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+	cargo fmt --all
+
+# Benchmarks
+
+.PHONY: bench-codec
+bench-codec: dev  ## the codec against pure-Python splitting, as ratios in one run
+	$(PY) -m benches.compare
+
+# Packages
+
+.PHONY: wheel
+wheel: $(VENV)/.pip  ## the wheel and the sdist, into dist/
+	rm -rf dist
+	$(BIN)/maturin build --quiet --release --locked --sdist --out dist
+	@ls -l dist
+
+.PHONY: test-wheel
+test-wheel: wheel  ## the tests against the wheel, without the source tree; the wheel again from the sdist
+	@$(PY) tests/packaging.py dist
+
+.PHONY: clean
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) dist target .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
