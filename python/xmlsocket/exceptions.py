@@ -14,7 +14,9 @@ Errors of the package and the reasons for which a connection ends.
     │  ├─ DelimiterInPayload .index .item (also ValueError)
     │  ├─ InvalidState
     │  └─ ConcurrencyError
-    └─ DocumentError .frame .line .column (also ValueError)
+    ├─ DocumentError .frame .line .column (also ValueError)
+    ├─ PolicyError .line (also ValueError)
+    └─ WebSocketError .code
 
 The codec's own errors are defined beside the pure codec, which has to work as
 a single file; this module is the place to import all of them from.
@@ -49,6 +51,8 @@ __all__ = [
     "IncompleteFrame",
     "InvalidState",
     "LocalError",
+    "PolicyError",
+    "WebSocketError",
     "XMLSocketError",
     "safe_text",
 ]
@@ -95,6 +99,8 @@ class CloseReason(enum.StrEnum):
     """The server's handler raised an exception for this connection."""
     DOCUMENT_ERROR = "document_error"
     """The server's handler let a `DocumentError` pass."""
+    WEBSOCKET_ERROR = "websocket_error"
+    """A WebSocket peer broke its rules or vanished; the cause is the `WebSocketError`."""
 
 
 _NORMAL = frozenset({CloseReason.LOCAL, CloseReason.EOF, CloseReason.SERVER_CLOSE})
@@ -111,6 +117,7 @@ _EXPLANATIONS = {
     CloseReason.SLOW_PEER: "peer does not read, more than Limits.write_cap bytes are waiting",
     CloseReason.HANDLER_ERROR: "handler raised an exception",
     CloseReason.DOCUMENT_ERROR: "handler did not accept a document",
+    CloseReason.WEBSOCKET_ERROR: "WebSocket failed",
 }
 
 
@@ -144,6 +151,46 @@ class ConnectionClosedOK(ConnectionClosed):
 
 class ConnectionClosedError(ConnectionClosed):
     """The connection ended out of order: broken, cut for a limit, or inside a frame."""
+
+
+class PolicyError(XMLSocketError, ValueError):
+    """
+    A socket policy says what Flash Player would ignore or forbid, or is malformed.
+
+    Attributes:
+        reason: What is wrong. Text from the file is escaped and cut.
+        line: Line of the file, counted from 1; ``None`` when there is no file.
+
+    """
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason, line)
+        self.reason = reason
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.reason if self.line is None else f"{self.reason}, line {self.line}"
+
+
+class WebSocketError(XMLSocketError):
+    """
+    The peer broke the rules of WebSocket, left without a word, or refused to speak it.
+
+    Attributes:
+        reason: What happened. Text that came from the peer is escaped and cut.
+        code: The WebSocket close code (four digits) that was sent, received or,
+            as 1006, stands for none; or the HTTP status (three digits) of an
+            opening that was refused.
+
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason, code)
+        self.reason = reason
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.code})"
 
 
 def safe_text(text: str, limit: int = 200) -> str:
