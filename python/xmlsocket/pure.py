@@ -62,7 +62,7 @@ _PIECE: Final = 1024
 _SEAL: Final = 2**16
 
 _BOM: Final = b"\xef\xbb\xbf"
-_skip_space: Final = re.compile(rb"[ \t\r\n]*").match
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 
 
 class XMLSocketError(Exception):
@@ -315,7 +315,7 @@ class Decoder:
         self._skipped = 0  # bytes so far of the unfinished frame that is being skipped
         self._scanned = 0  # bytes that were searched for a delimiter
         self._surplus = 0  # those of them that came after an error
-        self._dropped = 0  # bytes of frames too big, delimiters included
+        self._dropped = 0  # bytes of ended frames that were too big, delimiters included
         self._frames_in = 0
         self._empty_skipped = 0
         self._oversize_skipped = 0
@@ -358,7 +358,7 @@ class Decoder:
     def payload_in(self) -> int:
         """Bytes of the frames returned so far, delimiters excluded."""
         delimiters = self._frames_in + self._empty_skipped
-        return self.bytes_in - delimiters - self._dropped - self._held
+        return self.bytes_in - delimiters - self._dropped - self._skipped - self._held
 
     @property
     def empty_skipped(self) -> int:
@@ -488,7 +488,9 @@ class Decoder:
         try:
             if not self._stopped and (self._held or self._skipped):
                 offset = self._scanned - self._held - self._skipped
-                self._latched = IncompleteFrame, offset, self._take()
+                partial = self._take()
+                self._latched = IncompleteFrame, offset, partial
+                self._held = len(partial)  # by the error from now on
             self._stopped = self._eof = True
             if (error := self.error) is not None:
                 raise error
@@ -702,7 +704,9 @@ def _skip_prolog(frame: bytes) -> int:
     place = len(_BOM) if frame.startswith(_BOM) else 0
     while True:
         if not frame.startswith(b"<", place):
-            place = _skip_space(frame, place).end()
+            space = _SPACE.match(frame, place)
+            assert space is not None  # it matches nothing, too
+            place = space.end()
             if not frame.startswith(b"<", place):
                 reason = "document is empty" if place == len(frame) else "no XML document"
                 raise _document_error(reason, frame, place)
