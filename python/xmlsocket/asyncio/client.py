@@ -132,27 +132,7 @@ class Connect(Generic[T]):
             await asyncio.sleep(delay)
 
 
-@overload
-def connect(
-    host: str | None = ...,
-    port: int | None = ...,
-    *,
-    ssl: ssl_module.SSLContext | bool | None = ...,
-    max_size: int | None = ...,
-    read_limit: int | tuple[int, int] | None = ...,
-    write_limit: int | tuple[int, int] | None = ...,
-    open_timeout: float | None = ...,
-    close_timeout: float | None = ...,
-    idle_timeout: float | None = ...,
-    limits: Limits = ...,
-    skip_empty: bool = ...,
-    malformed: Malformed = ...,
-    create_connection: type[Connection[etree._Element]] | None = ...,
-    logger: Logger | None = ...,
-    **kwargs: Any,
-) -> Connect[etree._Element]: ...
-
-
+# First the one with parse: the other would take it for one of the kwargs.
 @overload
 def connect(
     host: str | None = ...,
@@ -173,6 +153,27 @@ def connect(
     logger: Logger | None = ...,
     **kwargs: Any,
 ) -> Connect[T]: ...
+
+
+@overload
+def connect(
+    host: str | None = ...,
+    port: int | None = ...,
+    *,
+    ssl: ssl_module.SSLContext | bool | None = ...,
+    max_size: int | None = ...,
+    read_limit: int | tuple[int, int] | None = ...,
+    write_limit: int | tuple[int, int] | None = ...,
+    open_timeout: float | None = ...,
+    close_timeout: float | None = ...,
+    idle_timeout: float | None = ...,
+    limits: Limits = ...,
+    skip_empty: bool = ...,
+    malformed: Malformed = ...,
+    create_connection: type[Connection[etree._Element]] | None = ...,
+    logger: Logger | None = ...,
+    **kwargs: Any,
+) -> Connect[etree._Element]: ...
 
 
 def connect(

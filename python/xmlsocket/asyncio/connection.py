@@ -320,7 +320,9 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         if self._drained and self._waiting_out() <= self._settings.write_limit.low:
             self._release()
         if self._ending is not None and not self._writing_paused:
-            self._end_output()
+            # Not now: asyncio's transport, in the middle of resume_writing(),
+            # would report the end of a connection that is closed there twice.
+            self._share.loop.call_soon(self._end_output)
 
     def _chunk(self) -> bytes:
         """Take about `_CHUNK` bytes from the front of a long queue."""
@@ -434,9 +436,11 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
 
     def _end_output(self) -> None:
         """Close, now that the peer has everything."""
+        if self._transport.is_closing():
+            return
         if self._ending == "close":
             self._transport.close()
-        elif not self._transport.is_closing():
+        else:
             self._ending = "close"
             self._transport.write_eof()
             self._transport.set_protocol(_Linger(self))
@@ -447,7 +451,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         self._wake()
 
     def _cut(self, reason: CloseReason, cause: BaseException | None = None) -> None:
-        """Close at once, with a reset, and let the application have what has arrived."""
+        """Close at once, but let the application have what has arrived."""
         self._end(reason, cause)
         self._stop_input()
         self._output_over = True
@@ -475,8 +479,9 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         """Take over the transport."""
         self._transport = cast("asyncio.Transport", transport)
         # Whatever the system does not take at once stays in our queue, where it
-        # is counted and can be replaced.
-        self._transport.set_write_buffer_limits(high=0)
+        # is counted and can be replaced. Not high=0: asyncio's TLS pauses at
+        # "size >= high" and so for ever.
+        self._transport.set_write_buffer_limits(high=1, low=0)
         self._share.watch(self, self._settings.tick)
         if self._server is not None:
             self._server._opened(self)
