@@ -31,6 +31,12 @@ ROTATE_AFTER: Final = 8 * 2**20
 _BOM = b"\xef\xbb\xbf"
 _DECLARATION = re.compile(rb"\s*<\?xml(?=[ \t\r\n?]).*?\?>", re.DOTALL)
 
+# What may stand before a DOCTYPE; each alternative ends at the first match of its
+# end. Then a DOCTYPE up to its end or to what cannot be skipped (the last group).
+_MISC = re.compile(rb"[ \t\r\n]+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
+_DOCTYPE = re.compile(rb"<!DOCTYPE(?:[^\[>\"']++|\"[^\"]*+\"|'[^']*+')*+(.)", re.DOTALL)
+_NOT_NEWLINE = re.compile(rb"[^\n]")
+
 # lxml before 7 keeps one dictionary of names per thread, in the thread's own
 # dictionary, under this key; lxml 7 keeps one per parser.
 _NAMES_PER_THREAD = etree.LXML_VERSION < (7,)
@@ -138,6 +144,29 @@ def parse(frame: bytes, *, encoding: str = "utf-8") -> etree._Element:
         error = _document_error(exc, frame)
     # Outside of the except block: lxml's exception holds the whole error log.
     raise error from None
+
+
+def parse_with_doctype(document: bytes) -> etree._Element:
+    """
+    Parse a document whose DOCTYPE, if it has one, is skipped unread.
+
+    For socket policies, which name an external DTD in the wild; nothing is ever
+    fetched. Not for what peers send: use `parse`. An internal subset could
+    define entities, so a DOCTYPE with one is refused.
+
+    Raises:
+        DocumentError: As `parse` does, with positions in the whole document.
+
+    """
+    at = len(_BOM) if document.startswith(_BOM) else 0
+    while misc := _MISC.match(document, at):
+        at = misc.end()
+    doctype = _DOCTYPE.match(document, at)
+    if doctype is not None and doctype[1] == b">":
+        # Blanks keep the lines, and so the positions in errors.
+        blank = _NOT_NEWLINE.sub(b" ", doctype[0])
+        document = b"".join((document[:at], blank, document[doctype.end() :]))
+    return parse(document)
 
 
 def _document_error(exc: etree.XMLSyntaxError, frame: bytes) -> DocumentError:
