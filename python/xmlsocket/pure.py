@@ -61,6 +61,12 @@ _PIECE: Final = 1024
 # in advance, and the frame as a whole must not.
 _SEAL: Final = 2**16
 
+# Above this many bytes a delimiter a read is searched with find(), which is
+# memchr() and does not look at every byte as split() does: 64 KiB frames are
+# split eight times as quickly, but 8-byte ones ten times as slowly. The two
+# break even between 512 and 768 bytes.
+_SPARSE: Final = 1024
+
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 
@@ -229,7 +235,7 @@ class Decoder:
 
     The same bytes give the same frames, then the same error, however they are
     cut into reads. Memory held between two calls is at most ``max_size`` plus
-    one read, apart from a few percent of bookkeeping.
+    one read, and a tenth of it for bookkeeping, however small the reads are.
 
     Args:
         max_size: Bytes of one frame at most, delimiter excluded. ``None`` lifts
@@ -276,6 +282,7 @@ class Decoder:
         "_scanned",
         "_skip_empty",
         "_skipped",
+        "_sparse",
         "_stopped",
         "_surplus",
         "_tail",
@@ -312,6 +319,7 @@ class Decoder:
         self._tail = b""
         self._more: list[bytes | bytearray] = []
         self._held = 0
+        self._sparse = False  # delimiters were far apart in the last read
         self._skipped = 0  # bytes so far of the unfinished frame that is being skipped
         self._scanned = 0  # bytes that were searched for a delimiter
         self._surplus = 0  # those of them that came after an error
@@ -507,7 +515,7 @@ class Decoder:
 
     def _split(self, data: bytes) -> list[bytes]:
         """Return the frames that ``data`` completes: the only search for delimiters."""
-        frames = data.split(DELIMITER)
+        frames = _split_sparse(data) if self._sparse else data.split(DELIMITER)
         size = len(data)
         self._scanned += size
         held = self._held
@@ -522,11 +530,18 @@ class Decoder:
         if held:
             if len(frames) == 1:
                 self._hold(data)
+                self._sparse = True
                 return []
-            frames[0] = self._take(frames[0])
+            frames[0] = self._take(frames[0]) if self._more else self._tail + frames[0]
         self._tail = tail = frames.pop()
         self._held = len(tail)
-        return self._deliver(frames)
+        found = len(frames)
+        self._sparse = found * _SPARSE < size
+        if self._skip_empty and not all(frames):
+            frames = self._drop_empty(frames)
+            found = len(frames)
+        self._frames_in += found
+        return frames
 
     def _walk(self, parts: list[bytes], offset: int) -> list[bytes]:
         """Do the same frame by frame: one of them is too big, or is being skipped."""
@@ -557,16 +572,15 @@ class Decoder:
             else:
                 start += self._held + 1
                 frames.append(self._take())
-        return self._deliver(frames)
-
-    def _deliver(self, frames: list[bytes]) -> list[bytes]:
-        """Count the frames that are returned, and drop the empty ones if so asked."""
-        if self._skip_empty and not all(frames):
-            found = len(frames)
-            frames = [frame for frame in frames if frame]
-            self._empty_skipped += found - len(frames)
+        if self._skip_empty:
+            frames = self._drop_empty(frames)
         self._frames_in += len(frames)
         return frames
+
+    def _drop_empty(self, frames: list[bytes]) -> list[bytes]:
+        kept = [frame for frame in frames if frame]
+        self._empty_skipped += len(frames) - len(kept)
+        return kept
 
     def _hold(self, part: bytes) -> None:
         """Keep ``part`` as the next piece of the unfinished frame."""
@@ -722,6 +736,20 @@ def _skip_prolog(frame: bytes) -> int:
             place = end + 3
         else:
             return place
+
+
+def _split_sparse(data: bytes) -> list[bytes]:
+    """Do ``data.split(b"\\0")``, quicker where delimiters are far apart."""
+    end = data.find(0)
+    if end < 0:
+        return [data]
+    parts = [data[:end]]
+    start = end + 1
+    while (end := data.find(0, start)) >= 0:
+        parts.append(data[start:end])
+        start = end + 1
+    parts.append(data[start:])
+    return parts
 
 
 def _check_max_size(max_size: int | None) -> int:
