@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import os
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from .support.codecs import CodecModule
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +23,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool]]]:
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     """Run ``async def`` tests on the loop chosen with ``--loop``."""
-    yield "asyncio", {"use_uvloop": request.config.getoption("--loop") == "uvloop"}
+    return "asyncio", {"use_uvloop": request.config.getoption("--loop") == "uvloop"}
+
+
+@pytest.fixture(scope="session", params=["rust", "pure"])
+def codec(request: pytest.FixtureRequest) -> CodecModule:
+    """Run a test on both codecs; the extension may be absent only where that is the point."""
+    name = "xmlsocket._rust" if request.param == "rust" else "xmlsocket.pure"
+    try:
+        return cast("CodecModule", importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        if error.name != "xmlsocket._rust" or os.environ.get("XMLSOCKET_PURE") != "1":
+            raise
+        pytest.skip("the extension is not built")

@@ -649,8 +649,8 @@ def encode_many(payloads: Iterable[bytes | bytearray | memoryview | str], /) -> 
 
     Args:
         payloads: What `encode` takes, any number of them. The iterable is read
-            to its end before the first payload is looked at; what it raises
-            passes through.
+            to its end before the first payload is looked at, and what it raises
+            passes through. All are made into bytes before the first is searched.
 
     Raises:
         DelimiterInPayload: If a payload holds a zero byte. ``item`` tells which.
@@ -663,19 +663,16 @@ def encode_many(payloads: Iterable[bytes | bytearray | memoryview | str], /) -> 
     items = list(payloads)
     try:
         encoded = DELIMITER.join([*items, b""])  # type: ignore[list-item]  # text is caught below
-    except (TypeError, BufferError):  # text, or a view with gaps
-        pass
-    else:
         if encoded.count(DELIMITER) == len(items):
             return encoded
-    whole: list[bytes] = []
-    for number, item in enumerate(items):
-        payload = _payload_bytes(item)
+    except (TypeError, BufferError):  # text, or a view with gaps
+        pass
+    # A copy of each first: what other threads write meanwhile must not get past.
+    whole = [_payload_bytes(item) for item in items]
+    for number, payload in enumerate(whole):
         if DELIMITER in payload:
             raise DelimiterInPayload(payload.index(DELIMITER), number)
-        whole.append(payload)
-    whole.append(b"")
-    return DELIMITER.join(whole)
+    return DELIMITER.join([*whole, b""])
 
 
 def check_document(frame: bytes, /) -> None:
@@ -739,7 +736,7 @@ def _skip_prolog(frame: bytes) -> int:
 
 
 def _split_sparse(data: bytes) -> list[bytes]:
-    """Do ``data.split(b"\\0")``, quicker where delimiters are far apart."""
+    """Do ``data.split(DELIMITER)``, quicker where delimiters are far apart."""
     end = data.find(0)
     if end < 0:
         return [data]
