@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import xmlsocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import pytest
 
     from xmlsocket import Connection, Server
 
@@ -90,6 +93,15 @@ async def read_all(reader: asyncio.StreamReader) -> bytes:
     """Read to the end of the stream."""
     async with asyncio.timeout(10):
         return await reader.read()
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what this package logged as a warning or worse (a slow machine makes asyncio talk)."""
+    return [
+        record
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("xmlsocket")
+    ]
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -82,7 +82,7 @@ async def test_connect_create_connection_uses_the_subclass() -> None:
 async def test_connect_iterated_connects_again_after_an_end() -> None:
     """``async for`` gives a new connection when the last one is done with."""
     async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
-        seen = []
+        seen: list[bytes] = []
         async for connection in xmlsocket.connect("127.0.0.1", port_of(server), parse=bytes):
             await connection.send(b"%d" % len(seen))
             seen.append(await connection.recv())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import resource
 import socket
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 import xmlsocket
-from tests.asyncio.support import Handler, port_of, read_all, until
+from tests.asyncio.support import Handler, port_of, read_all, until, warnings_of
 from tests.support.tls import contexts
 from xmlsocket import CloseReason, ConnectionClosedOK
 
@@ -139,7 +138,7 @@ async def test_handler_exception_is_logged_and_ends_its_connection_only(
         stats = server.stats()
         assert (2, 1) == (stats.accepted, stats.handler_errors)
         assert {CloseReason.HANDLER_ERROR: 1, CloseReason.EOF: 1} == stats.closed
-    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    (record,) = warnings_of(caplog)
     assert "connection" in record.getMessage()
     assert record.exc_info is not None
 
@@ -156,7 +155,7 @@ async def test_handler_leaves_document_error_one_line_and_closes(
         await until(lambda: server.stats().connections == 0)
         assert {CloseReason.DOCUMENT_ERROR: 1} == server.stats().closed
         assert 0 == server.stats().handler_errors
-    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    (record,) = warnings_of(caplog)
     assert record.exc_info is None
     assert "line 1, column" in record.getMessage()
 
@@ -173,7 +172,7 @@ async def test_handler_leaves_connection_closed_without_a_line(
         async with xmlsocket.connect("127.0.0.1", port_of(server)):
             pass
         await until(lambda: server.stats().accepted and not server.stats().connections)
-    assert [] == [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [] == warnings_of(caplog)
 
 
 async def test_connect_and_leave_is_silent(caplog: pytest.LogCaptureFixture) -> None:
@@ -183,7 +182,7 @@ async def test_connect_and_leave_is_silent(caplog: pytest.LogCaptureFixture) -> 
             with socket.create_connection(("127.0.0.1", port_of(server))) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         await until(lambda: server.stats().accepted == 2 and not server.stats().connections)
-    assert [] == [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [] == warnings_of(caplog)
 
 
 async def test_server_stats_add_open_and_closed_connections() -> None:
@@ -346,7 +345,7 @@ async def test_tls_untrusted_certificate_raises_ssl_error(
     async with xmlsocket.serve(echo, "127.0.0.1", 0, ssl=server_context) as server:
         with pytest.raises(ssl.SSLCertVerificationError):
             await xmlsocket.connect("localhost", port_of(server), ssl=True)
-    assert [] == [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [] == warnings_of(caplog)
 
 
 async def test_tls_stalled_handshake_ends_after_open_timeout() -> None:
@@ -382,7 +381,7 @@ async def test_accept_out_of_descriptors_waits_and_recovers(
         try:
             with contextlib.suppress(BlockingIOError):
                 waiting.connect(("127.0.0.1", port_of(server)))
-            await until(lambda: caplog.records)
+            await until(lambda: warnings_of(caplog))
             assert 0 == server.stats().accepted
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -390,5 +389,5 @@ async def test_accept_out_of_descriptors_waits_and_recovers(
         await loop.sock_sendall(waiting, b"<a/>\0")
         assert b"<a/>\0" == await loop.sock_recv(waiting, 100)
         waiting.close()
-    lines = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    lines = [record.getMessage() for record in warnings_of(caplog)]
     assert ["! cannot accept connections: Too many open files"] == lines

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import ssl as ssl_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Logger, Malformed, Settings
 from ..documents import parse as parse_document
@@ -59,32 +58,35 @@ class Connect(Generic[T]):
         self._kwargs = kwargs
         self._connection: Connection[T] | None = None
 
-    async def _open(self, make: Callable[[], Connection[T]]) -> Connection[T]:
+    async def _open(self, connection: Connection[T]) -> None:
         loop = asyncio.get_running_loop()
         context = ssl_module.create_default_context() if self._ssl is True else self._ssl or None
         if isinstance(self._address, str):
-            _, connection = await loop.create_unix_connection(
-                make, self._address, ssl=context, **self._kwargs
+            await loop.create_unix_connection(
+                lambda: connection, self._address, ssl=context, **self._kwargs
             )
         else:
-            _, connection = await loop.create_connection(
-                make, *self._address, ssl=context, **self._kwargs
+            # typeshed does not know that a given sock= goes with neither of the two.
+            host, port = cast("tuple[str, int]", self._address)
+            await loop.create_connection(
+                lambda: connection, host, port, ssl=context, **self._kwargs
             )
-        return connection
 
     async def _connect(self) -> Connection[T]:
         share = LoopShare.of(asyncio.get_running_loop())
-        make = functools.partial(self._create_connection, self._settings, share)
+        # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
+        connection = self._create_connection(self._settings, share)
         timeout = self._settings.open_timeout
         try:
             async with asyncio.timeout(timeout):
-                return await self._open(make)
+                await self._open(connection)
         except TimeoutError as exc:
             if timeout is None or exc.errno is not None:  # the system's own
                 raise
             target = format_address(self._address)
             text = f"cannot connect to {target} within open_timeout={timeout} seconds"
             raise TimeoutError(text) from None
+        return connection
 
     def __await__(self) -> Generator[Any, None, Connection[T]]:
         return self._connect().__await__()

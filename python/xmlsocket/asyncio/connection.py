@@ -403,7 +403,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
             return
         if self._lost is False:
             self._lost = self._share.loop.create_future()
-        await asyncio.shield(cast("asyncio.Future[None]", self._lost))
+        await asyncio.shield(self._lost)
 
     def _close(self, reason: CloseReason) -> None:
         """Drop what has arrived, send what is queued, then close."""

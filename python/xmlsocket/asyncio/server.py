@@ -221,9 +221,11 @@ class Server(Generic[T]):
         handshake = (
             {} if self._ssl is None else {"ssl_handshake_timeout": self._settings.open_timeout}
         )
+        # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
+        connection = self._make()
         try:
-            _, connection = await self._loop.connect_accepted_socket(
-                self._make, sock, ssl=self._ssl, **handshake
+            await self._loop.connect_accepted_socket(
+                lambda: connection, sock, ssl=self._ssl, **handshake
             )
         except (OSError, EOFError) as exc:
             # Someone who connects and leaves, or does not speak TLS, is no error
