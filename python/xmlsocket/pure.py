@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import operator
 import re
+import threading
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ _SEAL: Final = 2**16
 # split eight times as quickly, but 8-byte ones ten times as slowly. The two
 # break even between 512 and 768 bytes.
 _SPARSE: Final = 1024
+
+# One for all decoders: each takes it once in its life, if at all. Re-entrant,
+# because a garbage collection may run code that calls another decoder.
+_first_buffer_wins: Final = threading.RLock()
 
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
@@ -432,7 +437,10 @@ class Decoder:
 
         """
         if self._buffer is None:
-            self._buffer = ReadBuffer()
+            buffer = ReadBuffer()
+            with _first_buffer_wins:
+                if self._buffer is None:
+                    self._buffer = buffer
         return self._buffer._view  # noqa: SLF001  # of the same file
 
     def buffer_updated(self, nbytes: int, /) -> list[bytes]:

@@ -1,0 +1,129 @@
+"""The memory of decoders is bounded: measured in bytes of the process, never in seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xmlsocket import pure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .support.codecs import CodecModule
+
+KIB = 2**10
+MIB = 2**20
+
+STATM = pathlib.Path("/proc/self/statm")
+PAGE = 4 * KIB
+
+needs_glibc = pytest.mark.skipif(
+    not STATM.exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="only Linux tells resident memory, and only glibc can be asked to give back free memory",
+)
+
+
+def resident() -> int:
+    """Return the memory of this process in bytes: the extension's does not show in tracemalloc."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(STATM.read_text().split()[1]) * PAGE
+
+
+def growth(run: Callable[[], object]) -> tuple[int, object]:
+    """Return by how many bytes the process grows, and what keeps them."""
+    before = resident()
+    kept = run()
+    return resident() - before, kept
+
+
+def holding(codec: CodecModule, size: int, read: int) -> pure.Decoder:
+    """Return a decoder that holds ``size`` bytes of an unfinished frame."""
+    decoder = codec.Decoder(max_size=size)
+    for place in range(0, size, read):
+        assert [] == decoder.feed(b"x" * min(read, size - place))
+    assert size == decoder.buffered
+    return decoder
+
+
+@needs_glibc
+@pytest.mark.parametrize("read", [1460, 64 * KIB])
+def test_decoders_with_unfinished_frames_hold_max_size_each(codec: CodecModule, read: int) -> None:
+    """A peer that never ends its frame costs max_size, a tenth for bookkeeping, and no more."""
+    holding(codec, MIB, read)
+
+    grown, decoders = growth(lambda: [holding(codec, MIB, read) for _ in range(48)])
+
+    assert isinstance(decoders, list)
+    assert 47 * MIB < grown < 48 * 1.1 * MIB + 4 * MIB
+
+
+@needs_glibc
+def test_decoders_after_a_long_frame_give_its_memory_back(codec: CodecModule) -> None:
+    """Connections that once had a frame of 1 MiB do not keep room for another."""
+
+    def once_large() -> pure.Decoder:
+        decoder = holding(codec, MIB, 64 * KIB)
+        assert 1 == len(decoder.feed(b"\0abc"))
+        return decoder
+
+    once_large()
+
+    grown, decoders = growth(lambda: [once_large() for _ in range(100)])
+
+    assert isinstance(decoders, list)
+    assert grown < 20 * MIB
+
+
+@needs_glibc
+def test_decoders_stopped_by_a_frame_too_big_give_its_memory_back(codec: CodecModule) -> None:
+    """What was held of a frame too big is freed when the limit is passed."""
+
+    def stopped() -> pure.Decoder:
+        decoder = holding(codec, MIB, 64 * KIB)
+        decoder.feed(b"x")
+        assert decoder.error is not None
+        return decoder
+
+    stopped()
+
+    grown, decoders = growth(lambda: [stopped() for _ in range(100)])
+
+    assert isinstance(decoders, list)
+    assert grown < 20 * MIB
+
+
+@needs_glibc
+def test_decoder_skipping_an_endless_frame_does_not_grow(codec: CodecModule) -> None:
+    """A frame that is being skipped costs nothing, however long it gets."""
+    decoder = codec.Decoder(max_size=KIB, oversize="skip")
+    read = b"x" * MIB
+    decoder.feed(read)
+
+    grown, _ = growth(lambda: [decoder.feed(read) for _ in range(64)])
+
+    assert 65 * MIB == decoder.bytes_in
+    assert grown < 8 * MIB
+
+
+@pytest.mark.parametrize("sizes", [[1], [7], [1023], [1024], [1, 1024], [1, 1, 2000]], ids=str)
+def test_pure_decoder_small_reads_cost_a_tenth_of_bookkeeping(sizes: list[int]) -> None:
+    """The pieces of a long frame do not each carry the weight of an object."""
+    decoder = pure.Decoder()
+    reads = [b"x" * size for size in sizes]
+
+    while decoder.buffered < 150 * KIB:
+        for read in reads:
+            assert [] == decoder.feed(read)
+    parts = [decoder._tail, *decoder._more]
+    held = sys.getsizeof(decoder._more) + sum(map(sys.getsizeof, parts))
+
+    assert decoder.buffered == sum(map(len, parts))
+    # The piece that is still growing has an eighth of 64 KiB in reserve.
+    assert held < decoder.buffered * 1.11 + 9 * KIB
