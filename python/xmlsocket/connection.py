@@ -222,7 +222,7 @@ class BaseConnection(Generic[T]):
         # What the last look at the life signs saw, and when that was first so.
         self._heard = 0
         self._heard_at = self._opened
-        self._frame_start = 0
+        self._frame_start = -1
         self._frame_at = self._opened
 
     # Receive queue
@@ -309,8 +309,9 @@ class BaseConnection(Generic[T]):
         if heard != self._heard:
             self._heard = heard
             self._heard_at = now
-        start = decoder.bytes_in - decoder.buffered
-        if start != self._frame_start or not decoder.buffered:
+        # -1 between frames, so that the clock never starts before the first byte.
+        start = decoder.bytes_in - decoder.buffered if decoder.buffered else -1
+        if start != self._frame_start or start < 0:
             self._frame_start = start
             self._frame_at = now
         limit = self._settings.limits.message_timeout

@@ -141,7 +141,7 @@ def parse(frame: bytes, *, encoding: str = "utf-8") -> etree._Element:
         parser.feed(frame)
         return parser.close()
     except etree.XMLSyntaxError as exc:
-        error = _document_error(exc, frame)
+        error = _document_error(exc, frame, parser)
     # Outside of the except block: lxml's exception holds the whole error log.
     raise error from None
 
@@ -169,10 +169,19 @@ def parse_with_doctype(document: bytes) -> etree._Element:
     return parse(document)
 
 
-def _document_error(exc: etree.XMLSyntaxError, frame: bytes) -> DocumentError:
+def _document_error(
+    exc: etree.XMLSyntaxError, frame: bytes, parser: etree.XMLParser
+) -> DocumentError:
     line, column = exc.position
-    reason = (exc.msg or "not well-formed").removesuffix(f", line {line}, column {column}")
-    return DocumentError(safe_text(reason), frame, line, column)
+    reason = exc.msg or "not well-formed"
+    if not line and len(parser.feed_error_log):
+        # What feed() let pass, an undefined entity, close() reports as "no
+        # element found" on line 0; the log knows better.
+        entry = parser.feed_error_log[0]
+        reason, line, column = entry.message, entry.line, entry.column
+    return DocumentError(
+        safe_text(reason.removesuffix(f", line {line}, column {column}")), frame, line, column
+    )
 
 
 def _recode(frame: bytes, encoding: str) -> bytes:

@@ -1,0 +1,247 @@
+"""Documents: what is parsed, what is refused and how, what is written."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from lxml import etree
+
+from xmlsocket import DelimiterInPayload, DocumentError, documents, parse, serialize
+from xmlsocket.connection import to_frame
+
+
+def test_parse_returns_the_root_element() -> None:
+    """A frame becomes an element; the text is UTF-8."""
+    root = parse('<a b="č">ž<c/></a>'.encode())
+
+    assert ("a", "č", "ž", ["c"]) == (root.tag, root.get("b"), root.text, [e.tag for e in root])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\xef\xbb\xbf<a/>",
+        b'<?xml version="1.0"?><a/>',
+        b'<?xml version="1.0" encoding="utf-8"?>\n<!-- c --><?pi x?> <a/>\n',
+        b'<?xml version="1.0" encoding="utf-16"?><a/>',
+        b"<a><![CDATA[<!DOCTYPE x>]]></a>",
+        b"<!-- <!DOCTYPE a> --><a/>",
+        b"\r\n\t <a/>",
+    ],
+)
+def test_parse_accepts_what_stands_before_the_element(frame: bytes) -> None:
+    """BOM, white space, declaration, comments and PIs may precede the root; encodings lie."""
+    assert "a" == parse(frame).tag
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason", "line", "column"),
+    [
+        (b"", "document is empty", 1, 1),
+        (b"%xt%s%js#jp%-1%", "no XML document", 1, 1),
+        (b"<!DOCTYPE a><a/>", "DOCTYPE is not allowed", 1, 1),
+        (b'<!-- -->\n<!doctype a [<!ENTITY x "y">]><a>&x;</a>', "DOCTYPE is not allowed", 2, 1),
+        (b"<a>\n\xc3\x28</a>", "invalid UTF-8", 2, 1),
+        (b"<a>\n<b></a>", "Opening and ending tag mismatch", 2, 8),
+        (b"<a/><b/>", "Extra content", 1, 5),
+        (b"<a>&nbsp;</a>", "Entity 'nbsp' not defined", 1, 10),
+        (b"<a", "Couldn't find end of Start Tag a", 1, 3),
+    ],
+)
+def test_parse_refuses_with_line_and_column(
+    frame: bytes, reason: str, line: int, column: int
+) -> None:
+    """What is no acceptable document raises DocumentError that says what and where."""
+    with pytest.raises(DocumentError, match=reason) as caught:
+        parse(frame)
+
+    assert (frame, line, column) == (caught.value.frame, caught.value.line, caught.value.column)
+    assert str(caught.value).endswith(f", line {line}, column {column}")
+    assert str(caught.value).count("column") == 1
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_parse_error_text_of_the_peer_is_escaped_and_cut() -> None:
+    """What libxml2 quotes from the document cannot forge a log line nor flood it."""
+    name = "x" * 5000
+    with pytest.raises(DocumentError) as caught:
+        parse(f"<a xmlns='x&#10;FORGED \u202e'><{name}></a>".encode())
+
+    assert "\n" not in str(caught.value)
+    assert "\u202e" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "bad", [b"<a", b"<a></b>", b"<a>&x;</a>", b"<a/>x", b"\xff", b"<a b=1/>", b"<a>]]></a>"]
+)
+def test_parse_after_an_error_the_parser_is_sound(bad: bytes) -> None:
+    """The reused parser carries nothing from a bad document into the next one."""
+    for _ in range(3):
+        with pytest.raises(DocumentError):
+            parse(bad)
+        root = parse(b"<good><b>text</b></good>")
+        assert b"<good><b>text</b></good>" == etree.tostring(root)
+
+
+def test_parse_never_expands_entities() -> None:
+    """No DTD, so no entities; the five of XML and character references work."""
+    assert "&<>\"'ž" == parse(b"<a>&amp;&lt;&gt;&quot;&apos;&#382;</a>").text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("latin-1", "žluť".replace("ž", "z").replace("ť", "é")),
+        ("shift_jis", "日本語"),
+        ("cp1252", "“é”"),
+    ],
+)
+def test_parse_encoding_decodes_what_an_old_server_writes(encoding: str, text: str) -> None:
+    """``encoding=`` names the server's code page; the declaration is dropped, not believed."""
+    frame = f'<?xml version="1.0" encoding="utf-16"?><a>{text}</a>'.encode(encoding)
+
+    assert text == parse(frame, encoding=encoding).text
+
+
+def test_parse_encoding_invalid_bytes_raise_document_error() -> None:
+    """Bytes that are not valid in the encoding are a bad document, with their place."""
+    with pytest.raises(DocumentError, match="invalid shift_jis, line 2, column 4") as caught:
+        parse(b"<a>\n<b>\xff</b></a>", encoding="shift_jis")
+    assert b"<a>\n<b>\xff</b></a>" == caught.value.frame
+
+
+def test_parse_encoding_cannot_smuggle_a_doctype() -> None:
+    """UTF-7 hides a DOCTYPE from a byte search; it is decoded before it is checked."""
+    hidden = b"+ADw-!DOCTYPE a+AD4-+ADw-a/+AD4-"
+
+    with pytest.raises(DocumentError, match="DOCTYPE is not allowed"):
+        parse(hidden, encoding="utf-7")
+
+
+def test_parse_encoding_lone_surrogates_raise_document_error() -> None:
+    """An encoding that can express a lone surrogate does not crash the parser."""
+    with pytest.raises(DocumentError, match="invalid utf-7"):
+        parse(b"<a>+2AA-</a>", encoding="utf-7")
+
+
+def test_parse_encoding_alias_of_utf_8_and_unknown() -> None:
+    """Aliases of UTF-8 change nothing; unknown names are Python's LookupError."""
+    assert "č" == parse("<a>č</a>".encode(), encoding="UTF8").text
+    with pytest.raises(LookupError):
+        parse(b"<a/>", encoding="no-such")
+
+
+def test_parse_each_thread_has_its_own_parser() -> None:
+    """Threads do not share a parser: a shared one would serialise them."""
+    parsers = []
+
+    def work() -> None:
+        parse(b"<a/>")
+        parsers.append(documents._local.parser)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 2 == len({id(parser) for parser in parsers})
+
+
+# The dictionary of names, which lxml before 7 never empties
+
+
+def resident() -> int:
+    """Return this process's resident memory in bytes."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * 4096
+
+
+def test_rotation_forgets_names_where_lxml_keeps_them() -> None:
+    """
+    The private detail of lxml that the rotation relies on is still there.
+
+    When this fails, lxml has changed where it keeps names: look there before
+    anything else, or every distinct name of every peer stays in memory.
+    """
+    parse(b"<a/>")
+    if documents._NAMES_PER_THREAD:
+        assert documents._forget_names()
+        assert not documents._forget_names()
+        documents._rotate(documents._local)
+    assert "b" == parse(b"<b/>").tag
+
+
+def test_rotation_happens_by_parsed_bytes() -> None:
+    """The parser is replaced after `ROTATE_AFTER` bytes, and trees outlive it."""
+    documents._rotate(documents._local)
+    first = documents._local.parser
+    kept = parse(b"<kept name='value'>text</kept>")
+    frame = b"<a>" + b"x" * 2**20 + b"</a>"
+    for _ in range(9):
+        parse(frame)
+
+    assert first is not documents._local.parser
+    assert b'<kept name="value">text</kept>' == serialize(kept)
+
+
+def test_rotation_keeps_distinct_names_from_filling_memory() -> None:
+    """40 MB of documents whose names are all different leave less than 24 MB behind."""
+    name = b"n" * 39_990
+    for number in range(50):
+        parse(b"<%s%08d/>" % (name, number))
+    before = resident()
+    for number in range(50, 1050):
+        parse(b"<%s%08d/>" % (name, number))
+
+    assert resident() - before < 24 * 2**20
+
+
+@pytest.mark.slow
+def test_rotation_200_mb_of_distinct_names_leave_less_than_24_mb() -> None:
+    """The attack at its full size: 5,000 documents of 40 KB names."""
+    before = resident()
+    name = b"m" * 39_990
+    for number in range(5000):
+        parse(b"<%s%08d/>" % (name, number))
+
+    assert resident() - before < 24 * 2**20
+    assert "later" == parse(b"<later/>").tag
+
+
+# Writing
+
+
+def test_serialize_element_is_utf_8_without_declaration_and_tail() -> None:
+    """An element is written compactly; its tail belongs to its parent."""
+    root = etree.fromstring("<r><a>č &amp;</a>tail</r>")
+
+    assert "<a>č &amp;</a>".encode() == serialize(root[0])
+
+
+def test_serialize_text_and_bytes() -> None:
+    """Text becomes UTF-8; bytes are taken as they are."""
+    assert "č".encode() == serialize("č")
+    assert b"\xff" == serialize(b"\xff")
+
+
+def test_serialize_other_types_are_refused() -> None:
+    """What is no document raises TypeError with its type."""
+    with pytest.raises(TypeError, match="document must be an element, str or bytes, not int"):
+        serialize(5)  # type: ignore[arg-type]
+
+
+def test_serialize_lone_surrogate_raises() -> None:
+    """Text that has no UTF-8 form is refused."""
+    with pytest.raises(UnicodeEncodeError):
+        serialize("\ud800")
+
+
+def test_to_frame_ends_in_one_delimiter() -> None:
+    """On the wire every document ends in one zero byte and holds none."""
+    assert [b"<a/>\0"] * 3 == [to_frame("<a/>"), to_frame(b"<a/>"), to_frame(etree.Element("a"))]
+    with pytest.raises(DelimiterInPayload):
+        to_frame("a\0b")
