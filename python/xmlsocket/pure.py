@@ -523,10 +523,17 @@ class Decoder:
 
     def _split(self, data: bytes) -> list[bytes]:
         """Return the frames that ``data`` completes: the only search for delimiters."""
-        frames = _split_sparse(data) if self._sparse else data.split(DELIMITER)
         size = len(data)
         self._scanned += size
         held = self._held
+        if self._sparse:
+            end = data.find(0)
+            if end < 0 < held and held + size <= self._limit:
+                self._hold(data)
+                return []
+            frames = _split_sparse(data, end)
+        else:
+            frames = data.split(DELIMITER)
         # No part of data is longer than data: while that fits, no frame can be
         # too big, and none is looked at.
         if (held + size > self._limit or self._skipped) and (
@@ -743,16 +750,14 @@ def _skip_prolog(frame: bytes) -> int:
             return place
 
 
-def _split_sparse(data: bytes) -> list[bytes]:
-    """Do ``data.split(DELIMITER)``, quicker where delimiters are far apart."""
-    end = data.find(0)
-    if end < 0:
-        return [data]
-    parts = [data[:end]]
-    start = end + 1
-    while (end := data.find(0, start)) >= 0:
+def _split_sparse(data: bytes, end: int) -> list[bytes]:
+    """Do ``data.split(DELIMITER)``, of which ``end`` is the first, one ``find()`` a delimiter."""
+    parts = []
+    start = 0
+    while end >= 0:
         parts.append(data[start:end])
         start = end + 1
+        end = data.find(0, start)
     parts.append(data[start:])
     return parts
 
