@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from xmlsocket.flash import XMLSocket
+from xmlsocket import XMLSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,7 @@ from tests.support.scripted import (
     send,
     wait_for,
 )
-from xmlsocket import InvalidState
-from xmlsocket.flash import XMLSocket
+from xmlsocket import InvalidState, Limits, XMLSocket
 from xmlsocket.flash.background import Background
 
 from .support import PATIENCE, Program, Recorded, background_threads
@@ -33,8 +32,10 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
-PAYLOAD = "x" * 3_000_000
-"""More than the buffers of two sockets hold, less than ``Limits.write_cap``."""
+PAYLOAD = "x" * 20_000_000
+"""More than the system's buffers of a connection hold."""
+
+UNCAPPED = Limits(write_cap=None)
 
 
 class Located(Recorded):
@@ -419,7 +420,7 @@ def test_wait_in_a_handler_raises() -> None:
 def test_context_manager_closes_and_waits_until_what_was_sent_is_delivered() -> None:
     """At the end of the block the connection is closed and its last words are written."""
     with scripted([expect(PAYLOAD.encode() + b"\0"), expect_end()]) as server:
-        with Recorded() as socket:
+        with Recorded(limits=UNCAPPED) as socket:
             assert socket.connect(HOST, server.port)
             assert socket.events._reached(1)
             socket.send(PAYLOAD)
@@ -445,7 +446,7 @@ async def test_context_manager_in_a_loop_closes_without_waiting() -> None:
 
 def test_loop_that_ends_sends_what_was_sent_and_calls_no_handler() -> None:
     """The end of the program's loop is no event, and no reason to lose a message."""
-    socket = Recorded()
+    socket = Recorded(limits=UNCAPPED)
 
     async def main(port: int) -> None:
         socket.connect(HOST, port)
@@ -461,7 +462,7 @@ def test_loop_that_ends_sends_what_was_sent_and_calls_no_handler() -> None:
 
 def test_loop_that_ends_while_closing_sends_what_was_sent() -> None:
     """A program may end right after close(), while the last words are on their way."""
-    socket = Recorded()
+    socket = Recorded(limits=UNCAPPED)
     ending = threading.Event()
 
     async def main(port: int) -> None:
@@ -592,7 +593,7 @@ async def test_error_outside_of_handlers_is_reported_to_the_loop_and_ends_the_co
 def test_background_end_sends_what_was_sent_and_calls_no_handler() -> None:
     """What runs at the end of a plain script closes all connections, their last words sent."""
     with scripted([expect(PAYLOAD.encode() + b"\0"), expect_end()]) as server:
-        socket = Recorded()
+        socket = Recorded(limits=UNCAPPED)
         assert socket.connect(HOST, server.port)
         assert socket.events._reached(1)
         socket.send(PAYLOAD)
@@ -608,7 +609,7 @@ def test_background_end_sends_what_was_sent_and_calls_no_handler() -> None:
 def run_script(script: str, *arguments: str) -> tuple[int, str, str]:
     """Run a plain script with warnings as errors; return its status, output and errors."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", script, *arguments],
+        [sys.executable, "-W", "error", "-c", script, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -621,15 +622,15 @@ def test_script_that_ends_sends_what_was_sent() -> None:
     """A plain script may end right after send(): the message goes, and nothing is complained of."""
     script = """
 import sys, threading
-from xmlsocket.flash import XMLSocket
+from xmlsocket import Limits, XMLSocket
 
 connected = threading.Event()
-socket = XMLSocket()
+socket = XMLSocket(limits=Limits(write_cap=None))
 socket.onConnect = lambda success: connected.set()
 socket.onClose = lambda: print("onClose")
 socket.connect("localhost", int(sys.argv[1]))
 connected.wait()
-socket.send("x" * 3_000_000)
+socket.send("x" * 20_000_000)
 """
     with scripted([expect(PAYLOAD.encode() + b"\0"), expect_end()]) as server:
         assert (0, "", "") == run_script(script, str(server.port))
@@ -640,7 +641,7 @@ def test_script_that_forks_gets_a_thread_of_its_own_in_the_fork() -> None:
     """The background thread does not live on in a fork, so a new one is started there."""
     script = """
 import os, sys, warnings
-from xmlsocket.flash import XMLSocket
+from xmlsocket import XMLSocket
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of fork() with threads
 port = int(sys.argv[1])

@@ -43,12 +43,13 @@ def expect(data: bytes) -> Step:
     """Read exactly ``data``."""
 
     def step(peer: socket.socket) -> None:
-        received = bytearray()
-        while len(received) < len(data) and data.startswith(received):
-            chunk = peer.recv(min(len(data) - len(received), 2**16))
-            assert chunk, f"stream ended after {bytes(received[:80])!r}, expected {data[:80]!r}"
-            received += chunk
-        assert data == received, f"received {bytes(received[:80])!r}, expected {data[:80]!r}"
+        at = 0
+        while at < len(data):
+            chunk = peer.recv(min(len(data) - at, 2**16))
+            due = data[at : at + len(chunk)]
+            assert chunk, f"stream ended at {at}, expected {data[at : at + 80]!r}"
+            assert due == chunk, f"received {chunk[:80]!r} at {at}, expected {due[:80]!r}"
+            at += len(chunk)
 
     return step
 
