@@ -130,6 +130,12 @@ def test_feed_nothing_to_look_for_decides_at_once() -> None:
     assert frames(b"") == opening.feed(b"")
 
 
+@pytest.mark.parametrize("data", [REQUEST, b"G", V1])
+def test_feed_without_options_takes_everything_for_frames(data: bytes) -> None:
+    """Nothing is looked for unless it is asked for, whoever connects."""
+    assert frames(data) == Opening(PROXY).feed(data)
+
+
 def test_feed_policy_request_without_a_policy_is_a_frame() -> None:
     """Only a server that has a policy takes the request from its application."""
     assert frames(REQUEST) == new(policy=False).feed(REQUEST)

@@ -560,6 +560,20 @@ def test_allows_low_port_depends_on_the_serving_port(
     assert expected is verdict.allowed
 
 
+def test_allows_port_1024_is_not_a_low_one() -> None:
+    """The rule is for ports below 1024; 1024 itself may be granted from anywhere."""
+    assert Policy(["*"], ["*"]).allows("a", 1024, serving_port=1024)
+
+
+def test_policy_domain_of_255_characters_is_the_longest() -> None:
+    """A name in DNS has at most 255 bytes (RFC 1035, section 2.3.4)."""
+    name = "a." * 127 + "a"
+
+    assert name == Policy([name], ["*"]).grants[0].domain
+    with pytest.raises(PolicyError):
+        Policy([name + "b"], ["*"])
+
+
 def test_allows_later_grant_counts_when_earlier_ones_do_not_match() -> None:
     """Grants add up: one that matches is enough, wherever it stands."""
     policy = Policy.parse(
