@@ -205,6 +205,14 @@ def test_answer_path_decides_between_upgrade_page_and_refusal(
     assert expected == status(OPTIONS, request(path, upgrade=upgrade))
 
 
+def test_answer_several_paths_upgrade_at_each_of_them() -> None:
+    """A gateway has a path for each of its targets, and none for anything else."""
+    options = WebSocketOptions(path=["/a", "/b"])
+
+    assert [101, 101, 404] == [status(options, request(path)) for path in ("/a", "/b?x", "/c")]
+    assert status(WebSocketOptions(path=[]), request("/")) == 404
+
+
 def test_answer_without_a_path_every_path_upgrades() -> None:
     """By default an upgrade is accepted anywhere, and a page only where there is one."""
     options = WebSocketOptions(pages={"/": PAGE})
@@ -226,11 +234,9 @@ def test_answer_upgrade_is_recognised_in_any_spelling(value: str) -> None:
 @pytest.mark.parametrize("path", ["", "chat", "http://a/", "/a?b"])
 def test_options_path_of_no_valid_form_is_refused(path: str) -> None:
     """A path starts with a slash and has no query, or it could never match."""
-    with pytest.raises(ValueError, match="must start with '/'"):
-        WebSocketOptions(pages={path: PAGE})
-    if path:
+    for arguments in ({"pages": {path: PAGE}}, {"path": path}, {"path": ["/", path]}):
         with pytest.raises(ValueError, match="must start with '/'"):
-            WebSocketOptions(path=path)
+            WebSocketOptions(**arguments)
 
 
 class _Socket(io.BytesIO):

@@ -102,7 +102,7 @@ def test_receive_data_request_in_single_bytes_opens_at_the_last() -> None:
     assert carrier.receive_data(GOOD[-1:] + masked(Opcode.BINARY, b"<a/>\0")) == [b"<a/>\0"]
 
     assert carrier.is_open
-    assert carrier.status == 101
+    assert (101, "/chat") == (carrier.status, carrier.path)
     assert b"".join(carrier.data_to_send()).startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
 
 

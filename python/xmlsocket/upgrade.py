@@ -14,12 +14,12 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from websockets.datastructures import Headers
     from websockets.http11 import Request
 
-__all__ = ["HEAD_MAX", "Answer", "Head", "Page", "WebSocketOptions"]
+__all__ = ["HEAD_MAX", "Answer", "Head", "Page", "WebSocketOptions", "path_of"]
 
 HEAD_MAX: Final = 2**14
 """Bytes of an HTTP request or response up to the empty line that ends its header."""
@@ -124,7 +124,8 @@ class WebSocketOptions:
             server's address. ``["*"]``: pages from anywhere. A request without
             an origin is no browser's and is accepted; the origin ``null`` (local
             files, sandboxes) never is, because anyone can have it.
-        path: Where upgrades are accepted, such as ``"/chat"``; ``None`` anywhere.
+        path: Where upgrades are accepted, such as ``"/chat"``, or several such
+            paths; ``None`` anywhere.
         pages: What a plain ``GET`` of a path is answered with.
 
     Raises:
@@ -133,7 +134,7 @@ class WebSocketOptions:
     """
 
     origins: Sequence[str] | None = None
-    path: str | None = None
+    path: str | Collection[str] | None = None
     pages: Mapping[str, Page] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,7 +144,7 @@ class WebSocketOptions:
             for origin in self.origins:
                 if origin != ANY_ORIGIN and _split_origin(origin.lower()) is None:
                     raise ValueError(f"origin {origin!r} is not of the form 'scheme://host[:port]'")
-        for path in (self.path or "/", *self.pages):
+        for path in (*(self._paths or ()), *self.pages):
             if not path.startswith("/") or "?" in path:
                 raise ValueError(f"path {path!r} must start with '/' and have no query")
 
@@ -161,8 +162,8 @@ class WebSocketOptions:
         hosts = request.headers.get_all("Host")
         if len(hosts) != 1:
             return Answer.refusal(400, "one Host header is needed")
-        path = request.path.partition("?")[0]
-        accepted = self.path in (None, path)
+        path = path_of(request)
+        accepted = self._paths is None or path in self._paths
         if not _wants_upgrade(request.headers):
             return self._plain(path, accepted=accepted)
         if not accepted:
@@ -173,6 +174,10 @@ class WebSocketOptions:
         if origins and not self._allows(origins[0].lower(), hosts[0].lower()):
             return Answer.refusal(403, "this Origin is not allowed here")
         return None
+
+    @property
+    def _paths(self) -> Collection[str] | None:
+        return (self.path,) if isinstance(self.path, str) else self.path
 
     def _plain(self, path: str, *, accepted: bool) -> Answer:
         page = self.pages.get(path)
@@ -194,6 +199,11 @@ class WebSocketOptions:
         # The server cannot know whether a proxy in front of it speaks TLS, so the
         # page's scheme tells which port a Host without one means.
         return source[0] in _DEFAULT_PORTS and source == _split_origin(f"{source[0]}://{host}")
+
+
+def path_of(request: Request) -> str:
+    """Return the path that a request names, as it is written, without its query."""
+    return request.path.partition("?")[0]
 
 
 def _split_origin(origin: str) -> tuple[str, str, int | None] | None:

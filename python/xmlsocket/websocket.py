@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .exceptions import CloseReason, InvalidState, WebSocketError, safe_text
 from .proxies import TrustedProxies
-from .upgrade import HEAD_MAX, Answer, Head, WebSocketOptions
+from .upgrade import HEAD_MAX, Answer, Head, WebSocketOptions, path_of
 
 try:
     from websockets.client import ClientProtocol
@@ -62,7 +62,7 @@ _ABNORMAL = 1006
 _INVALID_DATA = 1007
 _TOO_BIG = 1009
 _INTERNAL_ERROR = 1011
-_GOOD_CODES = frozenset({1000, 1001, 1005, *range(3000, 5000)})
+_GOOD = frozenset({1000, 1001, 1005, *range(3000, 5000)})
 
 _CODES: Final[dict[CloseReason, int]] = {
     CloseReason.LOCAL: 1000,
@@ -130,8 +130,6 @@ class WebSocket(abc.ABC):
         """Whether frames can be sent."""
         return self.status == _SWITCHING_PROTOCOLS and self._protocol.state is OPEN
 
-    # Receiving
-
     def receive_data(self, data: bytes) -> list[bytes]:
         """
         Take what was read.
@@ -168,12 +166,12 @@ class WebSocket(abc.ABC):
     def _receive_head(self, data: bytes) -> bytes:
         """Collect the HTTP message that opens the WebSocket; return what follows it."""
         parts = self._head.feed(data)
-        if parts is None:
-            if self._head.too_big:
-                self._refuse(431, f"HTTP header exceeds {HEAD_MAX} bytes")
-            return b""
-        self._open(parts[0])
-        return parts[1]
+        if parts is not None:
+            self._open(parts[0])
+            return parts[1]
+        if self._head.too_big:
+            self._refuse(431, f"HTTP header exceeds {HEAD_MAX} bytes")
+        return b""
 
     @abc.abstractmethod
     def _open(self, head: bytes) -> None:
@@ -224,16 +222,14 @@ class WebSocket(abc.ABC):
             self._fail(safe_text(str(failure)), _ABNORMAL if sent is None else sent.code)
         elif closed is not None:
             self.finished = True
-            if closed.code not in _GOOD_CODES:
+            if closed.code not in _GOOD:
                 self._fail(f"closed by the peer: {safe_text(closed.reason)}", closed.code)
 
     def _fail(self, reason: str, code: int) -> None:
         self.finished = True
         # After this side has closed, what the peer does wrong is of no interest.
-        if self.error is None and not self._closing:
-            self.error = WebSocketError(reason, code)
-
-    # Sending
+        if not self._closing:
+            self.error = self.error or WebSocketError(reason, code)
 
     def data_to_send(self) -> list[bytes]:
         """
@@ -283,6 +279,7 @@ class ServerWebSocket(WebSocket):
         trusted: Proxies whose ``X-Forwarded-For`` counts.
 
     Attributes:
+        path: Path of the request, without its query; empty until it is known.
         peer: Address of the client, as trusted proxies told it.
 
     """
@@ -299,6 +296,7 @@ class ServerWebSocket(WebSocket):
         trusted: TrustedProxies | None = None,
     ) -> None:
         super().__init__(ServerProtocol(max_size=_max_sizes(max_size), logger=_logger))
+        self.path = ""
         self.peer = peer
         self._options = options or WebSocketOptions()
         self._trusted = trusted or TrustedProxies()
@@ -310,6 +308,7 @@ class ServerWebSocket(WebSocket):
         if not isinstance(request, Request):
             self._refuse(400, "malformed HTTP request")
             return
+        self.path = path_of(request)
         answer = self._options.answer(request)
         if answer is not None:
             self._answer(answer)
@@ -391,10 +390,9 @@ class ClientWebSocket(WebSocket):
             return
         self._protocol.receive_data(head)
         self._protocol.events_received()
-        failure = self._protocol.handshake_exc
-        if failure is not None:
+        if failure := self._protocol.handshake_exc:
             self._fail(f"server's answer is wrong: {safe_text(str(failure))}", self.status)
 
     def _refuse(self, status: int, why: str) -> None:
-        del status  # which is for a server to answer with
+        del status  # a server answers with it
         self._fail(why, _ABNORMAL)
