@@ -46,6 +46,9 @@ Malformed: TypeAlias = Literal["raise", "skip"]
 
 _ids = itertools.count(1)
 
+_READY_CHARGE = 2**18
+"""Bytes that may be moved out of the queue's account in advance of being taken: about one read."""
+
 
 def to_frame(document: Document) -> bytes:
     """
@@ -180,43 +183,45 @@ class BaseConnection(Generic[T]):
         "__dict__",
         "__weakref__",
         "_arrived",
+        "_bytes_out",
         "_cause",
         "_charge",
         "_decoder",
         "_frame_at",
         "_frame_start",
+        "_frames_out",
         "_heard",
         "_heard_at",
+        "_malformed_skipped",
         "_opened",
         "_payload_seen",
         "_queued_out",
         "_ready",
         "_settings",
-        "bytes_out",
         "close_reason",
-        "frames_out",
         "id",
-        "malformed_skipped",
     )
 
     def __init__(self, settings: Settings[T], read_buffer: codec.ReadBuffer | None = None) -> None:
         self.id: int = next(_ids)
         self.close_reason: CloseReason | None = None
-        self.frames_out = 0
-        self.bytes_out = 0
-        self.malformed_skipped = 0
+        self._frames_out = 0
+        self._bytes_out = 0
+        self._malformed_skipped = 0
         self._settings = settings
         self._decoder = codec.Decoder(
             max_size=settings.max_size, skip_empty=settings.skip_empty, read_buffer=read_buffer
         )
         self._cause: BaseException | None = None
         self._opened = time.monotonic()
-        # Frames wait in two lists, so that a read's list is taken over as it is
-        # (batches() hands it on without touching a frame) and each frame is let
-        # go as it is taken: _arrived is in order, _ready is reversed and older.
+        # Frames wait in two lists. A read's list is taken over as _arrived, so
+        # that batches() can hand it on without touching a frame. What recv() and
+        # iteration take next is moved to _ready, reversed, a quantum at a time:
+        # taking a frame is then one pop(), and lets go of it. The list in _ready
+        # is never replaced, so that a loop can hold on to it.
         self._arrived: list[bytes] = []
         self._ready: list[bytes] = []
-        self._charge = 0
+        self._charge = 0  # of _arrived; what is in _ready counts as taken
         self._payload_seen = 0
         self._queued_out = 0
         # What the last look at the life signs saw, and when that was first so.
@@ -241,27 +246,49 @@ class BaseConnection(Generic[T]):
         high = self._settings.read_limit.high
         return high is not None and self._charge > high
 
+    def _refill(self) -> None:
+        """Move the next frames from `_arrived` to `_ready`, a quantum at most."""
+        frames = self._arrived
+        quantum = self._settings.limits.quantum or len(frames)
+        if len(frames) <= quantum and self._charge <= _READY_CHARGE:
+            self._arrived = []
+            self._charge = 0
+        else:
+            part = frames[:quantum]
+            charge = sum(map(len, part)) + FRAME_OVERHEAD * len(part)
+            while charge > _READY_CHARGE and len(part) > 1:
+                charge -= len(part.pop()) + FRAME_OVERHEAD
+            del frames[: len(part)]
+            self._charge -= charge
+            frames = part
+        frames.reverse()
+        self._ready += frames
+
     def _take(self) -> bytes:
         """Take the oldest frame; the caller knows that there is one."""
         if not self._ready:
-            self._ready, self._arrived = self._arrived, self._ready
-            self._ready.reverse()
-        frame = self._ready.pop()
-        self._charge -= len(frame) + FRAME_OVERHEAD
-        return frame
+            self._refill()
+        return self._ready.pop()
 
     def _take_all(self) -> list[bytes]:
         """Take all frames; the list is the caller's."""
         frames = self._arrived
         self._arrived = []
-        if self._ready:
-            self._ready.reverse()
-            frames, self._ready = self._ready + frames, []
         self._charge = 0
+        if self._ready:
+            frames = self._ready[::-1] + frames
+            self._ready.clear()
         return frames
 
     def _drop_queue(self) -> None:
-        self._arrived, self._ready, self._charge = [], [], 0
+        self._arrived = []
+        self._ready.clear()
+        self._charge = 0
+
+    def _queued_in(self) -> int:
+        """Return what all frames that wait are charged."""
+        ready = self._ready
+        return self._charge + sum(map(len, ready)) + FRAME_OVERHEAD * len(ready)
 
     def _parsed(self, frame: bytes) -> T:
         """Turn a frame into what the application asked for, or raise `DocumentError`."""
@@ -276,7 +303,7 @@ class BaseConnection(Generic[T]):
         """Count and log ``error`` if the settings say to skip it; otherwise return false."""
         if self._settings.malformed != "skip":
             return False
-        self.malformed_skipped += 1
+        self._malformed_skipped += 1
         self._settings.repeated.warning("! connection %d: document skipped: %s", self.id, error)
         return True
 
@@ -330,23 +357,28 @@ class BaseConnection(Generic[T]):
     # Counters
 
     def _sent(self, frames: int, size: int) -> None:
-        self.frames_out += frames
-        self.bytes_out += size
+        self._frames_out += frames
+        self._bytes_out += size
+
+    def _counts_out(self) -> tuple[int, int]:
+        """Return how many frames and bytes were accepted for sending."""
+        return self._frames_out, self._bytes_out
 
     @property
     def stats(self) -> ConnectionStats:
         """What this connection has counted so far, as a snapshot."""
         decoder = self._decoder
+        frames_out, bytes_out = self._counts_out()
         return ConnectionStats(
             age=time.monotonic() - self._opened,
             frames_in=decoder.frames_in,
-            frames_out=self.frames_out,
+            frames_out=frames_out,
             bytes_in=decoder.bytes_in,
-            bytes_out=self.bytes_out,
+            bytes_out=bytes_out,
             empty_skipped=decoder.empty_skipped,
-            malformed_skipped=self.malformed_skipped,
+            malformed_skipped=self._malformed_skipped,
             buffered_in=decoder.buffered,
-            queued_in=self._charge,
+            queued_in=self._queued_in(),
             queued_out=self._queued_out,
         )
 

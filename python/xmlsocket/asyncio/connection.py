@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import collections
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from ..codec import encode, encode_many
-from ..connection import BaseConnection, Settings, to_frame
+from ..connection import Settings, to_frame
 from ..exceptions import (
     CloseReason,
     ConcurrencyError,
@@ -19,7 +16,7 @@ from ..exceptions import (
     FrameTooBig,
     IncompleteFrame,
 )
-from ..flow import FRAME_OVERHEAD
+from .output import CLOSED, QUEUE, WRITE, Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -34,15 +31,11 @@ __all__ = ["Connection", "broadcast"]
 
 T = TypeVar("T")
 
-# One write of a long queue. Large enough to keep system calls rare, small enough
-# that what the transport may hold beyond our own queue stays small.
-_CHUNK = 2**18
-
 _LINGER_SIZE = 2**16
 _LINGER_TIME = 1.0
 
 
-class Connection(BaseConnection[T], asyncio.BufferedProtocol):
+class Connection(Output[T], asyncio.BufferedProtocol):
     """
     One XMLSocket connection: documents in, documents out.
 
@@ -61,52 +54,30 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_corked",
-        "_drained",
         "_ending",
-        "_high",
-        "_in_transport",
         "_input_over",
         "_lost",
-        "_out",
-        "_output_over",
         "_quantum",
         "_raw",
         "_reading_paused",
         "_receiver",
-        "_scheduled",
         "_server",
-        "_share",
         "_taken",
-        "_transport",
         "_view",
-        "_writing_paused",
     )
 
     def __init__(
         self, settings: Settings[T], share: LoopShare, server: Server[T] | None = None
     ) -> None:
-        super().__init__(settings, share.read_buffer)
-        self._share = share
+        super().__init__(settings, share)
         self._server = server
         self._view = self._decoder.get_buffer(-1)
         self._raw = settings.parse is cast("Any", bytes)
-        self._transport: asyncio.Transport
-        # Reading
         self._receiver: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._input_over = False
         self._taken = 0
         self._quantum = settings.limits.quantum or sys.maxsize
-        # Writing
-        self._high = sys.maxsize if settings.write_limit.high is None else settings.write_limit.high
-        self._out: list[bytes] = []
-        self._drained: collections.deque[asyncio.Future[None]] | None = None
-        self._corked = False
-        self._scheduled = False
-        self._writing_paused = False
-        self._in_transport = 0
-        self._output_over = False
         # The end
         self._ending: Literal["close", "linger"] | None = None
         self._lost: asyncio.Future[None] | bool = False
@@ -147,16 +118,11 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
 
         """
         while True:
-            if not (self._ready or self._arrived):
-                await self._wait()
-            elif self._taken >= self._quantum:
-                await self._yield()
-            self._taken += 1
-            frame = self._take()
-            if self._reading_paused:
-                self._maybe_resume_reading()
+            if not self._ready:
+                await self._fill()
+            frame = self._ready.pop()
             if self._raw:
-                return cast("T", frame)
+                return frame  # type: ignore[return-value]
             try:
                 return self._parsed(frame)
             except DocumentError as exc:
@@ -172,7 +138,13 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         does. Leaving the loop loses nothing: a new one goes on with the next
         document.
         """
+        # recv() once more, without its coroutine, which is half of its cost.
+        ready = self._ready
         try:
+            while self._raw:
+                if not ready:
+                    await self._fill()
+                yield ready.pop()  # type: ignore[misc]
             while True:
                 yield await self.recv()
         except ConnectionClosedOK:
@@ -199,8 +171,23 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         except ConnectionClosedOK:
             return
 
+    async def _fill(self) -> None:
+        """See to it that a frame is ready, or raise what ended the connection."""
+        while not self._ready:
+            if not self._arrived:
+                await self._wait()
+            elif self._taken >= self._quantum:
+                # The other connections get their turn.
+                self._taken = 0
+                await asyncio.sleep(0)
+                continue
+            self._refill()
+            self._taken += len(self._ready)
+            if self._reading_paused:
+                self._maybe_resume_reading()
+
     async def _wait(self) -> None:
-        """Wait until a frame is in the queue, or raise what ended the connection."""
+        """Wait until a frame has arrived, or raise what ended the connection."""
         if self._receiver is not None:
             raise ConcurrencyError("two calls wait for the next document of one connection")
         if self._input_over:
@@ -215,14 +202,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
             await self._receiver
         finally:
             self._receiver = None
-        if not (self._ready or self._arrived):
-            raise self._closed()
-
-    async def _yield(self) -> None:
-        """Give the other connections their turn; frames that wait here stay in the queue."""
-        self._taken = 0
-        await asyncio.sleep(0)
-        if not (self._ready or self._arrived):  # closed meanwhile
+        if not self._arrived:
             raise self._closed()
 
     def _wake(self) -> None:
@@ -234,145 +214,6 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         if self._charge <= self._settings.read_limit.low and not self._input_over:
             self._reading_paused = False
             self._transport.resume_reading()
-
-    # Sending
-
-    async def send(self, document: Document) -> None:
-        """
-        Send a document.
-
-        The first document of a turn of the loop is written at once, those that
-        follow in the same turn with one more write. Above the high-water mark of
-        ``write_limit`` the call waits until the peer has read enough. Cancelled
-        while it waits, the document still goes, whole.
-
-        Args:
-            document: An lxml element, text, or bytes (as they are).
-
-        Raises:
-            DelimiterInPayload: If it holds a zero byte. Nothing is sent.
-            ConnectionClosed: If the connection has ended.
-
-        """
-        frame = encode(document) if isinstance(document, bytes | str) else to_frame(document)
-        if self._output_over:
-            raise self._closed()
-        self._write(frame, 1)
-        if self._queued_out + self._in_transport > self._high:
-            await self._drain()
-
-    async def send_many(self, frames: Iterable[bytes | str]) -> None:
-        """
-        Send many documents with one write.
-
-        All or nothing: every payload is checked before the first byte is written.
-
-        Args:
-            frames: Payloads, text or bytes, delimiters excluded.
-
-        Raises:
-            DelimiterInPayload: If a payload holds a zero byte; ``.item`` says which.
-            ConnectionClosed: If the connection has ended.
-
-        """
-        if not isinstance(frames, list | tuple):
-            frames = list(frames)
-        data = encode_many(frames)
-        if self._output_over:
-            raise self._closed()
-        if data:
-            self._write(data, len(frames))
-            if self._queued_out + self._in_transport > self._high:
-                await self._drain()
-
-    def _write(self, data: bytes, frames: int) -> None:
-        """Write ``data`` now if it is the first of this turn, otherwise queue it."""
-        if self._corked or self._writing_paused:
-            self._push(data, frames)
-            return
-        self._corked = True
-        self.frames_out += frames
-        self.bytes_out += len(data)
-        self._transport.write(data)
-
-    def _push(self, data: bytes, frames: int = 1) -> None:
-        """Queue ``data`` for the end of this turn."""
-        self.frames_out += frames
-        self.bytes_out += len(data)
-        self._out.append(data)
-        self._queued_out += len(data) + FRAME_OVERHEAD
-        if not (self._scheduled or self._writing_paused):
-            self._scheduled = True
-            self._share.schedule(self)
-
-    def _flush(self) -> None:
-        """Hand the queue to the transport, as far as the transport takes it."""
-        self._corked = False
-        out = self._out
-        while out and not self._writing_paused:
-            if self._queued_out <= _CHUNK:
-                data = out[0] if len(out) == 1 else b"".join(out)
-                out.clear()
-                self._queued_out = 0
-            else:
-                data = self._chunk()
-            self._transport.write(data)
-        if self._drained and self._waiting_out() <= self._settings.write_limit.low:
-            self._release()
-        if self._ending is not None and not self._writing_paused:
-            # Not now: asyncio's transport, in the middle of resume_writing(),
-            # would report the end of a connection that is closed there twice.
-            self._share.loop.call_soon(self._end_output)
-
-    def _chunk(self) -> bytes:
-        """Take about `_CHUNK` bytes from the front of a long queue."""
-        size = count = 0
-        for data in self._out:
-            size += len(data)
-            count += 1
-            if size >= _CHUNK:
-                break
-        chunk = b"".join(self._out[:count])
-        del self._out[:count]
-        self._queued_out -= size + count * FRAME_OVERHEAD
-        return chunk
-
-    def _waiting_out(self) -> int:
-        """Return how many bytes wait for the peer, in our queue and in the transport."""
-        return self._queued_out + self._in_transport
-
-    async def _drain(self) -> None:
-        """Wait until no more is queued than ``write_limit`` allows."""
-        self._flush()
-        if self._waiting_out() <= self._high:
-            return
-        if self._drained is None:
-            self._drained = collections.deque()
-        waiter = self._share.loop.create_future()
-        self._drained.append(waiter)
-        try:
-            await waiter
-        finally:
-            with contextlib.suppress(ValueError):
-                self._drained.remove(waiter)
-        if self._output_over:
-            raise self._closed()
-
-    def _relieve(self) -> bool:
-        """Write what the peer takes; cut it off if too much waits, and say whether it stays."""
-        self._flush()
-        cap = self._settings.limits.write_cap
-        if cap is None or self._waiting_out() <= cap:
-            return True
-        self._cut(CloseReason.SLOW_PEER)
-        return False
-
-    def _release(self) -> None:
-        """Wake everyone who waits in `_drain`."""
-        while self._drained:
-            waiter = self._drained.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
 
     # Ending
 
@@ -408,7 +249,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
     def _close(self, reason: CloseReason) -> None:
         """Drop what has arrived, send what is queued, then close."""
         if self._ending is None and self._lost is not True:
-            unread = self._reading_paused or self._charge > 0 or self._decoder.buffered > 0
+            unread = self._reading_paused or self._queued_in() > 0 or self._decoder.buffered > 0
             self._drop_queue()
             self._finish(reason, linger=unread and not self._input_over)
 
@@ -429,10 +270,17 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         """
         self._end(reason, cause)
         self._stop_input()
-        self._output_over = True
+        self._hold = CLOSED
         self._pause_reading()
         self._ending = "linger" if linger and self._transport.can_write_eof() else "close"
         self._flush()
+
+    def _flush(self) -> None:
+        super()._flush()
+        if self._ending is not None and not self._writing_paused:
+            # Not now: asyncio's transport, in the middle of resume_writing(),
+            # would report the end of a connection that is closed there twice.
+            self._share.loop.call_soon(self._end_output)
 
     def _end_output(self) -> None:
         """Close, now that the peer has everything."""
@@ -454,7 +302,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         """Close at once, but let the application have what has arrived."""
         self._end(reason, cause)
         self._stop_input()
-        self._output_over = True
+        self._hold = CLOSED
         self._transport.abort()
 
     def _refuse_input(self, reason: CloseReason) -> None:
@@ -495,7 +343,8 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         """Split what was read; one call into Rust for each read."""
         decoder = self._decoder
         frames = decoder.buffer_updated(nbytes)
-        self._corked = False
+        if self._hold == QUEUE:
+            self._hold = WRITE  # a new turn
         if frames:
             if self._arrive(frames):
                 self._pause_reading()
@@ -528,17 +377,6 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
             self._end(CloseReason.EOF)
             self._stop_input()
 
-    def pause_writing(self) -> None:
-        """Keep further frames in our own queue."""
-        self._writing_paused = True
-        self._in_transport = self._transport.get_write_buffer_size()
-
-    def resume_writing(self) -> None:
-        """Go on with our queue."""
-        self._writing_paused = False
-        self._in_transport = 0
-        self._flush()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everyone who waits that the connection is gone."""
         if exc is None:
@@ -546,10 +384,7 @@ class Connection(BaseConnection[T], asyncio.BufferedProtocol):
         else:
             self._end(CloseReason.RESET, exc)
         self._stop_input()
-        self._output_over = True
-        self._out.clear()
-        self._queued_out = self._in_transport = 0
-        self._release()
+        self._end_of_output()
         self._share.unwatch(self)
         if self._server is not None:
             self._server._lost(self)
@@ -623,7 +458,7 @@ def broadcast(
     frame = to_frame(document)
     errors: list[ConnectionClosed] = []
     for connection in tuple(connections):
-        if not connection._output_over:
+        if connection._hold != CLOSED:
             connection._push(frame)
             if connection._waiting_out() > connection._high and not connection._relieve():
                 errors.append(connection._closed())

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .connection import Connection
+    from .output import Output
 
 __all__ = ["LoopShare"]
 
@@ -63,7 +64,7 @@ class LoopShare:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.read_buffer = ReadBuffer(2**16)
-        self._dirty: list[Connection[Any]] = []
+        self._dirty: list[Output[Any]] = []
         self._clocks: dict[float, _Clock] = {}
 
     @classmethod
@@ -74,7 +75,7 @@ class LoopShare:
             share = _thread.share = cls(loop)
         return share
 
-    def schedule(self, connection: Connection[Any]) -> None:
+    def schedule(self, connection: Output[Any]) -> None:
         """Flush ``connection`` when this turn of the loop is over."""
         if not self._dirty:
             self.loop.call_soon(self._end_turn)
@@ -83,7 +84,6 @@ class LoopShare:
     def _end_turn(self) -> None:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
-            connection._scheduled = False
             connection._flush()
 
     def watch(self, connection: Connection[Any], period: float | None) -> None:

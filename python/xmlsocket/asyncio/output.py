@@ -1,0 +1,234 @@
+"""The write path of a connection on an event loop: queue, end of turn, high-water mark, cap."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..codec import encode, encode_many
+from ..connection import BaseConnection, Settings, to_frame
+from ..exceptions import CloseReason
+from ..flow import FRAME_OVERHEAD
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from ..connection import Document
+    from .loop import LoopShare
+
+__all__ = ["CLOSED", "QUEUE", "WRITE", "Output"]
+
+T = TypeVar("T")
+
+# What becomes of the next frame.
+WRITE: Final = 0  # it is the first of its turn: written at once
+QUEUE: Final = 1  # queued, and the end of the turn has to be awaited
+WAIT: Final = 2  # queued, and a flush will come: at the end of the turn, or when the peer reads
+CLOSED: Final = 3  # refused
+
+# One write of a long queue. Large enough to keep system calls rare, small enough
+# that what the transport may hold beyond our own queue stays small.
+_CHUNK: Final = 2**18
+
+
+class Output(BaseConnection[T]):
+    """The sending half of `Connection`."""
+
+    __slots__ = (
+        "_drained",
+        "_high",
+        "_hold",
+        "_in_transport",
+        "_out",
+        "_room",
+        "_share",
+        "_transport",
+        "_writing_paused",
+    )
+
+    def __init__(self, settings: Settings[T], share: LoopShare) -> None:
+        super().__init__(settings, share.read_buffer)
+        high = settings.write_limit.high
+        self._share = share
+        self._transport: asyncio.Transport
+        self._out: list[bytes] = []
+        self._hold = WRITE
+        self._writing_paused = False
+        self._in_transport = 0
+        self._high = sys.maxsize if high is None else high
+        self._room = self._high  # what the queue may hold before send() waits
+        self._drained: collections.deque[asyncio.Future[None]] | None = None
+
+    async def send(self, document: Document) -> None:
+        """
+        Send a document.
+
+        The first document of a turn of the loop is written at once, those that
+        follow in the same turn with one more write. Above the high-water mark of
+        ``write_limit`` the call waits until the peer has read enough. Cancelled
+        while it waits, the document still goes, whole.
+
+        Args:
+            document: An lxml element, text, or bytes (as they are).
+
+        Raises:
+            DelimiterInPayload: If it holds a zero byte. Nothing is sent.
+            ConnectionClosed: If the connection has ended.
+
+        """
+        # One call of Rust and no further Python frame: an echo server spends
+        # most of its time here.
+        frame = encode(document) if type(document) is bytes else to_frame(document)
+        if self._hold == WAIT:
+            self._out.append(frame)
+            queued = self._queued_out + len(frame) + FRAME_OVERHEAD
+            self._queued_out = queued
+            if queued > self._room:
+                await self._drain()
+        else:
+            self._put(frame, 1)
+            if self._queued_out > self._room:
+                await self._drain()
+
+    async def send_many(self, frames: Iterable[bytes | str]) -> None:
+        """
+        Send many documents with one write.
+
+        All or nothing: every payload is checked before the first byte is written.
+
+        Args:
+            frames: Payloads, text or bytes, delimiters excluded.
+
+        Raises:
+            DelimiterInPayload: If a payload holds a zero byte; ``.item`` says which.
+            ConnectionClosed: If the connection has ended.
+
+        """
+        if not isinstance(frames, list | tuple):
+            frames = list(frames)
+        data = encode_many(frames)
+        if data:
+            self._put(data, len(frames))
+        elif self._hold == CLOSED:
+            raise self._closed()
+        if self._queued_out > self._room:
+            await self._drain()
+
+    def _put(self, data: bytes, frames: int) -> None:
+        """Write the first frames of a turn, queue the others."""
+        if self._hold == CLOSED:
+            raise self._closed()
+        if self._hold == WRITE:
+            self._hold = QUEUE
+            self._sent(frames, len(data))
+            self._transport.write(data)
+        else:
+            self._push(data, frames)
+
+    def _push(self, data: bytes, frames: int = 1) -> None:
+        """Queue ``data`` for the end of this turn."""
+        self._out.append(data)
+        self._queued_out += len(data) + FRAME_OVERHEAD
+        self._frames_out += frames - 1  # the flush counts one
+        if self._hold != WAIT:
+            self._hold = WAIT
+            self._share.schedule(self)
+
+    def _flush(self) -> None:
+        """Hand the queue to the transport, as far as the transport takes it."""
+        out = self._out
+        while out and not self._writing_paused:
+            count = len(out) if self._queued_out <= _CHUNK else self._chunk()
+            data = out[0] if count == 1 else b"".join(out[:count])
+            self._drop_out(count, len(data))
+            self._transport.write(data)
+        if self._hold != CLOSED and not self._writing_paused:
+            self._hold = WRITE
+        if self._drained and self._waiting_out() <= self._settings.write_limit.low:
+            self._release()
+
+    def _chunk(self) -> int:
+        """Return how many blocks at the front of a long queue make about `_CHUNK` bytes."""
+        size = 0
+        for count, data in enumerate(self._out, 1):
+            size += len(data)
+            if size >= _CHUNK:
+                return count
+        return len(self._out)
+
+    def _drop_out(self, count: int, size: int) -> None:
+        """Take ``count`` blocks of ``size`` bytes together from the front of the queue."""
+        del self._out[:count]
+        self._queued_out -= size + count * FRAME_OVERHEAD
+        self._sent(count, size)
+
+    def _waiting_out(self) -> int:
+        """Return how many bytes wait for the peer, in our queue and in the transport."""
+        return self._queued_out + self._in_transport
+
+    def _counts_out(self) -> tuple[int, int]:
+        queued = len(self._out)
+        size = self._queued_out - queued * FRAME_OVERHEAD
+        return self._frames_out + queued, self._bytes_out + size
+
+    async def _drain(self) -> None:
+        """Wait until no more is queued than ``write_limit`` allows."""
+        self._flush()
+        if self._waiting_out() <= self._high:
+            return
+        if self._drained is None:
+            self._drained = collections.deque()
+        waiter = self._share.loop.create_future()
+        self._drained.append(waiter)
+        try:
+            await waiter
+        finally:
+            with contextlib.suppress(ValueError):
+                self._drained.remove(waiter)
+        if self._hold == CLOSED:
+            raise self._closed()
+
+    def _release(self) -> None:
+        """Wake everyone who waits in `_drain`."""
+        while self._drained:
+            waiter = self._drained.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _relieve(self) -> bool:
+        """Write what the peer takes; cut it off if too much waits, and say whether it stays."""
+        self._flush()
+        cap = self._settings.limits.write_cap
+        if cap is None or self._waiting_out() <= cap:
+            return True
+        self._cut(CloseReason.SLOW_PEER)
+        return False
+
+    def _cut(self, reason: CloseReason, cause: BaseException | None = None) -> None:
+        """Close at once; the receiving half does it."""
+        raise NotImplementedError
+
+    def _end_of_output(self) -> None:
+        """Give up what is queued: the connection is gone."""
+        self._hold = CLOSED
+        self._drop_out(len(self._out), sum(map(len, self._out)))
+        self._in_transport = 0
+        self._release()
+
+    def pause_writing(self) -> None:
+        """Keep further frames in our own queue."""
+        self._writing_paused = True
+        if self._hold != CLOSED:
+            self._hold = WAIT
+        self._in_transport = self._transport.get_write_buffer_size()
+        self._room = self._high - self._in_transport
+
+    def resume_writing(self) -> None:
+        """Go on with our queue."""
+        self._writing_paused = False
+        self._in_transport = 0
+        self._room = self._high
+        self._flush()
