@@ -11,6 +11,7 @@ import pytest
 from xmlsocket import pure
 from xmlsocket.exceptions import (
     DelimiterInPayload,
+    DocumentError,
     FrameTooBig,
     IncompleteFrame,
     InvalidState,
@@ -29,9 +30,24 @@ PUBLIC = ["Decoder", "ReadBuffer", "check_document", "encode", "encode_many"]
 
 
 class Subclass(bytes):
-    """Bytes, but not of the exact type."""
+    """Bytes with methods of their own, which no codec may ask."""
 
     __slots__ = ()
+
+    def __len__(self) -> int:
+        return 1
+
+    def find(self, *_: object) -> int:
+        """Find nothing."""
+        return -1
+
+    def split(self, *_: object) -> list[bytes]:
+        """Return anything but what was asked for."""
+        return [b"anything"]
+
+    def startswith(self, *_: object) -> bool:
+        """Agree."""
+        return True
 
 
 class Number:
@@ -669,6 +685,8 @@ def test_check_document_no_bytes_raises_type_error(codec: CodecModule, frame: An
     assert f"frame must be bytes, not {type(frame).__name__}" == str(caught.value)
 
 
-def test_check_document_subclass_of_bytes_is_accepted(codec: CodecModule) -> None:
-    """Subclasses of bytes cannot change either."""
-    codec.check_document(Subclass(b"<a/>"))
+def test_check_document_subclass_of_bytes_counts_as_its_bytes(codec: CodecModule) -> None:
+    """Subclasses of bytes cannot change either, and their methods are not asked."""
+    codec.check_document(Subclass(b" <a/>"))
+    with pytest.raises(DocumentError, match="DOCTYPE is not allowed, line 1, column 2"):
+        codec.check_document(Subclass(b" <!DOCTYPE a>"))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from xmlsocket import pure
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,6 +101,17 @@ def test_buffer_updated_in_segments_searches_each_byte_once(codec: CodecModule) 
 
     assert [b"x" * 700 * 1460] == decoder.buffer_updated(1)
     assert 700 * 1460 + 1 == decoder.bytes_scanned
+
+
+def test_pure_decoder_long_frame_is_searched_the_quick_way() -> None:
+    """Where delimiters are far apart split() gives way to find(), and comes back with them."""
+    decoder = pure.Decoder()
+    modes = []
+    for read in (b"a\0" * 700 + b"b", b"x" * 1460, b"x" * 1460, b"\0" + b"a\0" * 700, b"a\0"):
+        decoder.feed(read)
+        modes.append(decoder._sparse)
+
+    assert [False, True, True, False, False] == modes
 
 
 @pytest.mark.parametrize("wrong", [StartsAgain, StartsAgainWhenFound])

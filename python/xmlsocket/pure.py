@@ -561,7 +561,7 @@ class Decoder:
     def _walk(self, parts: list[bytes], offset: int) -> list[bytes]:
         """Do the same frame by frame: one of them is too big, or is being skipped."""
         frames: list[bytes] = []
-        start = offset - self._held - self._skipped  # of the frame that parts[0] goes on with
+        start = offset - self._held  # of the frame that parts[0] goes on with, unless skipping
         skipping = self._skipped > 0
         last = len(parts) - 1
         for number, part in enumerate(parts):
@@ -580,7 +580,6 @@ class Decoder:
             if number == last:
                 break
             if skipping:
-                start += self._skipped + 1
                 self._dropped += self._skipped + 1
                 self._skipped = 0
                 skipping = False
@@ -709,8 +708,10 @@ def check_document(frame: bytes, /) -> None:
     Cost: O(len(frame)); no byte of the prolog is looked at twice.
 
     """
-    if not isinstance(frame, bytes):
-        raise TypeError(f"frame must be bytes, not {type(frame).__name__}")
+    if type(frame) is not bytes:
+        if not isinstance(frame, bytes):
+            raise TypeError(f"frame must be bytes, not {type(frame).__name__}")
+        frame = memoryview(frame).tobytes()  # a subclass may have methods of its own
     place = _skip_prolog(frame)
     if frame[place : place + 9].upper() == b"<!DOCTYPE":
         raise _document_error("DOCTYPE is not allowed", frame, place)
