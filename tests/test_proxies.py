@@ -135,6 +135,23 @@ def test_read_proxy_header_version_2_malformed_is_an_error(header: bytes, messag
         read_proxy_header(header)
 
 
+def test_read_proxy_header_version_2_knows_every_family_that_the_specification_has() -> None:
+    """Four families by three protocols are legal; all other values must be rejected."""
+    legal = {family << 4 | protocol for family in range(4) for protocol in range(3)}
+    named = {0x11, 0x21}
+    known = set()
+    for family in range(256):
+        try:
+            header = read_proxy_header(version_2(0x21, family, bytes(216)))
+        except MalformedHeader:
+            continue
+        assert header is not None
+        assert (header.source is not None) is (family in named)
+        known.add(family)
+
+    assert legal == known
+
+
 @given(
     st.sampled_from(
         [b"PROXY ", b"PROXY TCP4 ", b"PROXY TCP6 ", SIGNATURE, SIGNATURE + b"\x21", b""]
