@@ -1,0 +1,139 @@
+"""Options that the commands share: limits and TLS."""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+import typing
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..limits import Limits
+from .errors import CommandError, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["LIMIT_HELP", "bad_limit", "client_context", "parse_limits", "server_context"]
+
+
+def _marks(text: str) -> int | tuple[int, int]:
+    high, comma, low = text.partition(",")
+    return (int(high), int(low)) if comma else int(high)
+
+
+# The keywords of connect() and serve() that are limits; all others are in Limits.
+_KEYWORDS: dict[str, Callable[[str], Any]] = {
+    "max_size": int,
+    "read_limit": _marks,
+    "write_limit": _marks,
+    "open_timeout": float,
+    "close_timeout": float,
+    "idle_timeout": float,
+}
+
+
+def _fields() -> dict[str, Callable[[str], Any]]:
+    """Return the fields of `Limits` and what makes a value of each: int or float."""
+    hints = typing.get_type_hints(Limits)
+    names = [field.name for field in dataclasses.fields(Limits)]
+    return {name: float if float in typing.get_args(hints[name]) else int for name in names}
+
+
+_FIELDS = _fields()
+
+_NAMES = ", ".join([*_KEYWORDS, *_FIELDS])
+
+LIMIT_HELP = (
+    "Set a limit, in bytes, seconds or frames; 'none' lifts it. May be given several times."
+    f" Names: {_NAMES}."
+)
+
+
+def parse_limits(given: Iterable[str]) -> dict[str, Any]:
+    """
+    Turn ``name=value`` into keyword arguments of ``connect`` and ``serve``.
+
+    Args:
+        given: As typed: a keyword of the signatures or a field of `Limits`, and
+            an integer of bytes, seconds, or ``none``. The water marks take
+            ``high`` or ``high,low``. Of a name given twice the last value counts.
+
+    Raises:
+        typer.BadParameter: For a name that does not exist or a value that is
+            none.
+
+    """
+    options: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise bad_limit(f"{item!r} is not of the form name=value")
+        kind = _KEYWORDS.get(name) or _FIELDS.get(name)
+        if kind is None:
+            raise bad_limit(f"no limit {name!r}, valid are {_NAMES}")
+        try:
+            value = None if text.lower() == "none" else kind(text)
+        except ValueError:
+            raise bad_limit(f"{name} takes a number or 'none', not {text!r}") from None
+        (options if name in _KEYWORDS else fields)[name] = value
+    try:
+        return options | {"limits": Limits(**fields)}
+    except ValueError as exc:
+        raise bad_limit(str(exc)) from None
+
+
+def bad_limit(text: str) -> typer.BadParameter:
+    """Return the error for limits that make no sense."""
+    return typer.BadParameter(text, param_hint="'--limit'")
+
+
+def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """
+    Make the TLS context of a server.
+
+    Args:
+        certificate: PEM file with the certificate and those that lead to it.
+        key: PEM file with its private key, unless it is in the same file.
+
+    Returns:
+        The context, or ``None`` without a certificate: plain TCP.
+
+    Raises:
+        CommandError: If a file cannot be read or the two do not belong together.
+        typer.BadParameter: For a key without a certificate.
+
+    """
+    if certificate is None:
+        if key is not None:
+            raise typer.BadParameter("needs --tls-cert", param_hint="'--tls-key'")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as exc:
+        raise CommandError(f"cannot use certificate {certificate}: {reason(exc)}") from None
+    return context
+
+
+def client_context(tls: bool, authority: Path | None) -> ssl.SSLContext | None:
+    """
+    Make the TLS context of a client.
+
+    Args:
+        tls: Whether TLS is wanted, verified against the system's certificates.
+        authority: PEM file with the certificate to trust instead; implies ``tls``.
+
+    Raises:
+        CommandError: If the file cannot be read.
+
+    """
+    if not tls and authority is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as exc:
+        raise CommandError(f"cannot use certificate {authority}: {reason(exc)}") from None
