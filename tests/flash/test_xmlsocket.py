@@ -67,6 +67,7 @@ async def test_connect_to_a_port_out_of_range_returns_false(program: Program, po
     socket = Recorded()
 
     assert await program.call(socket.connect, HOST, port) is False
+    assert f"port {port} is not within 1 to 65535" == socket.why
     await program.ended(socket)
     assert [] == socket.events
 
@@ -76,6 +77,7 @@ async def test_connect_to_an_empty_host_returns_false(program: Program) -> None:
     socket = Recorded()
 
     assert await program.call(socket.connect, "", 1024) is False
+    assert socket.why == "host is empty"
     await program.ended(socket)
     assert [] == socket.events
 
@@ -128,10 +130,10 @@ async def test_connect_to_what_is_no_host_calls_onconnect_false(
     assert [("onConnect", False)] == socket.events
 
 
-async def test_connect_that_fails_is_logged_with_its_reason(
+async def test_connect_that_fails_tells_why(
     program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All failures look alike to the program; the log tells them apart."""
+    """All failures look alike in onConnect; ``why`` and the log tell them apart."""
     caplog.set_level(logging.INFO, "xmlsocket.flash")
     port = closed_port()
     socket = Recorded()
@@ -141,6 +143,7 @@ async def test_connect_that_fails_is_logged_with_its_reason(
     (message,) = [r.getMessage() for r in caplog.records if r.name == "xmlsocket.flash"]
     assert message.startswith(f"! cannot connect to {HOST}:{port}: ")
     assert f"[Errno {errno.ECONNREFUSED}]" in message
+    assert message.endswith(f": {socket.why}")
 
 
 async def test_connect_calls_no_handler_before_it_returns(program: Program) -> None:
@@ -709,7 +712,7 @@ async def test_connect_while_connecting_gives_up_the_first_attempt(program: Prog
 
 
 async def test_connect_in_onconnect_false_tries_again(program: Program) -> None:
-    """A program may try again as soon as it hears of the failure."""
+    """A program may try again as soon as it hears of the failure; success leaves no reason."""
 
     class Stubborn(Recorded):
         def onConnect(self, success: bool) -> None:  # noqa: N802
@@ -725,6 +728,7 @@ async def test_connect_in_onconnect_false_tries_again(program: Program) -> None:
     assert [("onConnect", False), ("onConnect", True), ("onData", "a"), ("onClose",)] == (
         socket.events
     )
+    assert socket.why == ""
 
 
 # send
@@ -944,6 +948,7 @@ async def test_send_over_the_write_cap_before_onconnect_fails_the_attempt(
         await program.ended(socket)
 
     assert [("onConnect", False), ("onConnect", False)] == socket.events
+    assert "Limits.write_cap" in socket.why
 
 
 async def test_send_without_a_write_cap_keeps_everything(program: Program) -> None:

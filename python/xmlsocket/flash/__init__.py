@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .encoding import decode_flash
 from .nodes import MAX_DEPTH, MAX_NAME, Node, Status
+from .sandbox import Sandbox
 from .xml import Document, parse, serialize
 from .xmlsocket import XMLSocket
 
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_NAME",
     "Document",
     "Node",
+    "Sandbox",
     "Status",
     "XMLSocket",
     "decode_flash",

@@ -80,10 +80,7 @@ class Link:
     # In the loop
 
     def start(self) -> None:
-        """Begin, unless the program has turned away already."""
-        if self._owner._link is not self:
-            self._end()
-            return
+        """Begin."""
         self._task = self.loop.create_task(self._run(), name=f"XMLSocket {self._host}:{self._port}")
         self._task.add_done_callback(self._done)
 
@@ -108,33 +105,43 @@ class Link:
         return True
 
     async def _run(self) -> None:
-        owner = self._owner
         try:
-            self._connection = await connect(
-                self._host,
-                self._port,
-                parse=bytes,
-                ssl=owner._ssl,
-                max_size=owner._max_size,
-                open_timeout=self._timeout,
-                close_timeout=CLOSE_TIMEOUT,
-                limits=owner._limits,
-                skip_empty=False,
-                logger=owner._logger,
-            )
+            self._connection = await self._open()
         except (OSError, ValueError) as exc:
             # ValueError: a host that is no name, such as one with a zero byte.
-            self._log("! cannot connect to %s:%d: %s", safe_text(str(exc)))
-            await self._emit("onConnect", False, last=True)
+            reason = safe_text(str(exc))
+            self._log("! cannot connect to %s:%d: %s", reason)
+            await self._emit("onConnect", False, last=True, why=reason)
             return
         try:
             await self._converse()
         finally:
             await self._close()
 
+    async def _open(self) -> Connection[bytes]:
+        owner = self._owner
+        deadline = self.loop.time() + self._timeout
+        if owner._sandbox is not None:
+            verdict = await owner._sandbox.ask(self._host, self._port, timeout=self._timeout)
+            if not verdict:
+                raise PermissionError(verdict.reason)
+        return await connect(
+            self._host,
+            self._port,
+            parse=bytes,
+            ssl=owner._ssl,
+            max_size=owner._max_size,
+            open_timeout=max(deadline - self.loop.time(), 0.001),
+            close_timeout=CLOSE_TIMEOUT,
+            limits=owner._limits,
+            skip_empty=False,
+            logger=owner._logger,
+        )
+
     async def _converse(self) -> None:
         if not self.drain():
-            await self._emit("onConnect", False, last=True)
+            reason = "more than Limits.write_cap bytes were sent before"
+            await self._emit("onConnect", False, last=True, why=reason)
             return
         going = await self._emit("onConnect", True)
         while going:
@@ -146,7 +153,7 @@ class Link:
             else:
                 going = await self._emit("onData", decode_flash(frame).removeprefix("\ufeff"))
 
-    async def _emit(self, handler: str, *args: object, last: bool = False) -> bool:
+    async def _emit(self, handler: str, *args: object, last: bool = False, why: str = "") -> bool:
         """
         Call a handler, unless the program has turned away.
 
@@ -154,6 +161,7 @@ class Link:
             handler: Its name.
             *args: Its arguments.
             last: The object is unconnected from now on.
+            why: The reason for that, if it was never connected.
 
         Returns:
             Whether there may be more events.
@@ -167,6 +175,7 @@ class Link:
                     return False
                 if last:
                     owner._link = None
+                    owner.why = why
                 owner._calling = self
             try:
                 getattr(owner, handler)(*args)
@@ -181,9 +190,6 @@ class Link:
     async def _close(self) -> None:
         """Let go of the connection, its last words sent."""
         self._closing = True
-        with self._owner._state:
-            if self._owner._link is self:  # the loop ends, or SystemExit
-                self._owner._link = None
         self.drain()
         try:
             await self._connection.close()
@@ -193,23 +199,20 @@ class Link:
             raise
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._end()
+        owner = self._owner
+        with owner._state:
+            if owner._link is self:  # ended neither by the peer nor by the program
+                owner._link = None
+            owner._links.discard(self)
+            owner._state.notify_all()
+        if self._background is not None:
+            self._background.leave()
         error = None if task.cancelled() else task.exception()
         # SystemExit and its like have left the loop already, which makes no
         # difference to the task: unasked for, it would report them once more.
         if isinstance(error, Exception):
             context = {"message": f"bug in {__name__}", "exception": error, "task": task}
             self.loop.call_exception_handler(context)
-
-    def _end(self) -> None:
-        owner = self._owner
-        with owner._state:
-            if owner._link is self:  # cancelled before it was connected
-                owner._link = None
-            owner._links.discard(self)
-            owner._state.notify_all()
-        if self._background is not None:
-            self._background.leave()
 
     def _log(self, message: str, *args: object) -> None:
         self._owner._logger.info(message, safe_text(self._host), self._port, *args)

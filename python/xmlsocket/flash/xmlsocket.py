@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
     from ..connection import Logger
+    from .sandbox import Sandbox
 
 __all__ = ["XMLSocket"]
 
@@ -74,6 +75,7 @@ class XMLSocket:
         max_size: Bytes of one message; a larger one ends the connection. Flash
             had no limit; ``None`` lifts it.
         limits: The other limits. ``write_cap`` bounds what waits for the server.
+        sandbox: The security restrictions of a player; ``None`` for none.
         logger: Where to log; ``logging.getLogger("xmlsocket.flash")`` if ``None``.
 
     Raises:
@@ -82,6 +84,8 @@ class XMLSocket:
     Attributes:
         malformed_skipped: Messages that held no XML document, so that
             `onXML` was not called.
+        why: Why the last `connect` returned False or led to ``onConnect(False)``,
+            in words; empty when it did not. Flash did not tell.
 
     Source: Flash MX ActionScript dictionary, XMLSocket (object); what it leaves
     open is said with each method.
@@ -94,13 +98,16 @@ class XMLSocket:
         ssl: ssl_module.SSLContext | bool | None = None,
         max_size: int | None = 2**20,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        sandbox: Sandbox | None = None,
         logger: Logger | None = None,
     ) -> None:
         codec.Decoder(max_size=max_size)  # the decoder owns the rule for max_size
         self.malformed_skipped = 0
+        self.why = ""
         self._ssl = ssl
         self._max_size = max_size
         self._limits = limits
+        self._sandbox = sandbox
         self._logger = logging.getLogger("xmlsocket.flash") if logger is None else logger
         self._repeated = RepeatedLog(self._logger)
         self._timeout = 20_000
@@ -134,7 +141,7 @@ class XMLSocket:
 
             Args:
                 success: Whether the connection is open. Every failure looks
-                    alike, as in Flash; the log tells them apart.
+                    alike, as in Flash; ``why`` and the log tell them apart.
 
             Source: ActionScript dictionary, XMLSocket.onConnect.
 
@@ -224,8 +231,9 @@ class XMLSocket:
 
         Returns:
             Whether the attempt has started. False, with no event to follow and
-            nothing changed, only if ``host`` is empty or ``port`` is not within
-            1 to 65535. Everything that the network answers comes later.
+            nothing changed but `why`, only if ``host`` is empty, ``port`` is not
+            within 1 to 65535, or the sandbox forbids them at once. Everything
+            that the network answers comes later.
 
         Raises:
             TypeError: If ``host`` is no text or ``port`` no integer.
@@ -237,9 +245,12 @@ class XMLSocket:
         if not isinstance(host, str):
             raise TypeError(f"host must be str, not {type(host).__name__}")
         port = operator.index(port)
-        if not host or port not in _PORTS:
+        refusal = self._refusal(host, port)
+        if refusal:
+            self.why = refusal
             return False
         with self._state:
+            self.why = ""
             loop, background, turn = self._place()
             link = Link(self, (host, port), loop, background, turn)
             old, self._link = self._link, link
@@ -248,6 +259,18 @@ class XMLSocket:
         if old is not None:
             post(old.loop, old.wind_up)
         return True
+
+    def _refusal(self, host: str, port: int) -> str:
+        """Return why the arguments of connect are refused at once, or nothing."""
+        if not host:
+            return "host is empty"
+        if port not in _PORTS:
+            return f"port {port} is not within 1 to 65535"
+        if self._sandbox is not None:
+            verdict = self._sandbox.check(host, port)
+            if not verdict:
+                return verdict.reason
+        return ""
 
     def _place(self) -> tuple[asyncio.AbstractEventLoop, Background | None, asyncio.Lock]:
         """Choose where handlers run: the loop, its thread if it is ours, whose turn it is."""
