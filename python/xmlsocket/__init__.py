@@ -43,6 +43,7 @@ from .exceptions import (
     LocalError,
     XMLSocketError,
 )
+from .flash import XMLSocket
 from .limits import Limits
 from .stats import ConnectionStats, ServerStats
 
@@ -70,6 +71,7 @@ __all__ = [
     "Serve",
     "Server",
     "ServerStats",
+    "XMLSocket",
     "XMLSocketError",
     "broadcast",
     "check_document",
