@@ -129,16 +129,20 @@ struct Flow<'a, T> {
 }
 
 /// Runs the load and describes it.
+///
+/// Warm-up and measurement each end with the last reply, so that the rate is
+/// simply all frames by all time, also where one frame takes longer than
+/// `--seconds`.
 pub(crate) fn run(options: &Options, topology: &impl Topology) -> Result<Line, Box<dyn Error>> {
     let mut flow = Flow::new(options, topology)?;
-    flow.run_for(options.warmup)?;
+    if !options.warmup.is_zero() {
+        flow.run_for(options.warmup)?;
+    }
     let before = flow.received;
-    let usage = Usage::start();
+    let usage = Usage::start(options.server_pid);
     flow.run_for(options.duration)?;
     let cost = usage.stop();
-    let received = flow.received - before;
-    flow.drain()?;
-    Ok(flow.describe(received, &cost))
+    Ok(flow.describe(flow.received - before, &cost))
 }
 
 impl<'a, T: Topology> Flow<'a, T> {
@@ -152,7 +156,7 @@ impl<'a, T: Topology> Flow<'a, T> {
             writable: true,
             queued: false,
         });
-        let mut flow = Self {
+        Ok(Self {
             options,
             topology,
             pattern: Pattern::new(options.size, options.shape),
@@ -168,21 +172,18 @@ impl<'a, T: Topology> Flow<'a, T> {
             buffer: vec![0; 256 * 1024],
             received: 0,
             stopping: false,
-        };
-        for index in 0..count {
-            flow.enqueue(index);
-        }
-        Ok(flow)
+        })
     }
 
-    /// Keeps the load up for `duration`.
+    /// Keeps the load up for `duration`, then ends the frames that are begun and
+    /// waits for all replies.
     fn run_for(&mut self, duration: Duration) -> Result<(), Box<dyn Error>> {
+        self.stopping = false;
+        for index in 0..self.endpoints.len() {
+            self.enqueue(index);
+        }
         let end = Instant::now() + duration;
-        self.turn_until(|_, now| now >= end, Some(end))
-    }
-
-    /// Ends the frames that are begun and waits for all replies.
-    fn drain(&mut self) -> Result<(), Box<dyn Error>> {
+        self.turn_until(|_, now| now >= end, Some(end))?;
         self.stopping = true;
         self.turn_until(|flow, _| flow.missing() == 0, None)
     }

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<Line, Box<dyn Error>> {
         Ingest::new(options, &pattern)?.run(options.warmup)?;
     }
     let mut ingest = Ingest::new(options, &pattern)?;
-    let usage = Usage::start();
+    let usage = Usage::start(options.server_pid);
     ingest.run(options.duration)?;
     let cost = usage.stop();
     let bytes: u64 = ingest.senders.iter().map(|sender| sender.sent).sum();

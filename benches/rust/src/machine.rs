@@ -11,6 +11,8 @@ pub(crate) struct Usage {
     started: Instant,
     cpu: Option<Duration>,
     core: Option<Ticks>,
+    server: Option<u32>,
+    server_cpu: Option<Duration>,
 }
 
 /// Ticks of the only core on which this process may run.
@@ -28,22 +30,28 @@ pub(crate) struct Cost {
     pub(crate) cpu: Option<f64>,
     /// Idle share of the core to which this process is pinned.
     pub(crate) core_idle: Option<f64>,
+    /// Processor time of the server per second.
+    pub(crate) server_cpu: Option<f64>,
 }
 
 impl Usage {
-    pub(crate) fn start() -> Self {
+    /// Starts to count; with the process of the `server` for that, too.
+    pub(crate) fn start(server: Option<u32>) -> Self {
         Self {
-            started: Instant::now(),
-            cpu: cpu_time(),
+            server,
+            server_cpu: server.and_then(cpu_time_of),
             core: only_core().and_then(ticks),
+            cpu: cpu_time(),
+            started: Instant::now(),
         }
     }
 
     pub(crate) fn stop(&self) -> Cost {
         let seconds = self.started.elapsed().as_secs_f64();
-        let cpu = cpu_time()
-            .zip(self.cpu)
-            .map(|(now, then)| now.saturating_sub(then).as_secs_f64() / seconds);
+        let per_second =
+            |(now, then): (Duration, Duration)| now.saturating_sub(then).as_secs_f64() / seconds;
+        let cpu = cpu_time().zip(self.cpu).map(per_second);
+        let server_cpu = self.server.and_then(cpu_time_of).zip(self.server_cpu);
         let core_idle = only_core().and_then(ticks).zip(self.core).map(
             |(now, then)| // The kernel's account of waiting for disks may go backwards.
  share(now.idle.saturating_sub(then.idle), now.total - then.total),
@@ -52,6 +60,7 @@ impl Usage {
             seconds,
             cpu,
             core_idle,
+            server_cpu: server_cpu.map(per_second),
         }
     }
 }
@@ -75,6 +84,7 @@ impl Cost {
         line.number("seconds", self.seconds)
             .maybe("generator_cpu", self.cpu)
             .maybe("generator_core_idle", self.core_idle)
+            .maybe("server_cpu", self.server_cpu)
     }
 }
 
@@ -128,6 +138,20 @@ fn cpu_time() -> Option<Duration> {
     None
 }
 
+/// Processor time of another process: of the threads that it has now.
+fn cpu_time_of(process: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let mut nanos = 0;
+    for task in tasks {
+        // A thread that ends meanwhile has no file any more.
+        let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else {
+            continue;
+        };
+        nanos += text.split(' ').next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanos))
+}
+
 /// Lets this process open as many sockets as the system allows it.
 ///
 /// A failure is no error here: if the limit matters, opening a socket says so.
@@ -148,13 +172,14 @@ pub(crate) fn raise_open_files_limit() {}
 
 #[cfg(test)]
 mod tests {
-    use super::Cost;
+    use super::{Cost, Usage};
 
     fn cost(cpu: Option<f64>, core_idle: Option<f64>) -> Cost {
         Cost {
             seconds: 1.0,
             cpu,
             core_idle,
+            server_cpu: None,
         }
     }
 
@@ -168,5 +193,22 @@ mod tests {
     fn bound_not_pinned_looks_at_the_process() {
         assert!(cost(Some(0.81), None).bound());
         assert!(!cost(Some(0.79), None).bound());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn stop_tells_what_this_process_and_the_server_took() {
+        let usage = Usage::start(Some(std::process::id()));
+        while usage.started.elapsed().as_millis() < 20 {}
+
+        let cost = usage.stop();
+
+        assert!(cost.cpu.is_some_and(|cpu| cpu > 0.0), "{cost:?}");
+        assert!(cost.server_cpu.is_some_and(|cpu| cpu > 0.0), "{cost:?}");
+    }
+
+    #[test]
+    fn stop_without_a_server_says_nothing_of_it() {
+        assert!(Usage::start(None).stop().server_cpu.is_none());
     }
 }

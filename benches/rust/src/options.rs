@@ -39,6 +39,7 @@ Options:
   --steps N,N,...      idle: hold this many connections, then this many, ...;
                        a line on standard input starts the next step [1000]
   --shape text|tree    what is inside the element that each frame is [text]
+  --server-pid PID     process of the server, to print its use of the processor
   --timeout S          give up when nothing comes back for so long [10]
   -h, --help           print this
 
@@ -104,6 +105,7 @@ pub(crate) struct Options {
     pub(crate) rate: f64,
     pub(crate) steps: Vec<usize>,
     pub(crate) shape: Shape,
+    pub(crate) server_pid: Option<u32>,
     pub(crate) timeout: Duration,
 }
 
@@ -138,6 +140,7 @@ struct Given {
     rate: Option<f64>,
     steps: Option<Vec<usize>>,
     shape: Option<Shape>,
+    server_pid: Option<u32>,
     timeout: Option<f64>,
 }
 
@@ -157,6 +160,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Parsed, lexopt::Error>
             Long("rate") => given.rate = Some(parser.value()?.parse()?),
             Long("steps") => given.steps = Some(parser.value()?.parse_with(steps)?),
             Long("shape") => given.shape = Some(parser.value()?.parse_with(shape)?),
+            Long("server-pid") => given.server_pid = Some(parser.value()?.parse()?),
             Long("timeout") => given.timeout = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
@@ -210,6 +214,7 @@ impl Given {
             rate: positive("--rate", self.rate.unwrap_or(5000.0))?,
             steps,
             shape: self.shape.unwrap_or(Shape::Text),
+            server_pid: self.server_pid,
             timeout: seconds("--timeout", self.timeout.unwrap_or(10.0))?,
         })
     }

@@ -52,7 +52,7 @@ struct Paced<'a> {
 /// Runs the load and describes it.
 pub(crate) fn run(options: &Options) -> Result<Line, Box<dyn Error>> {
     let mut paced = Paced::new(options)?;
-    let usage = Usage::start();
+    let usage = Usage::start(options.server_pid);
     paced.run()?;
     let cost = usage.stop();
     let line = options.describe().number("rate", options.rate);

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<Line, Box<dyn Error>> {
         &mut samples,
     )?;
     samples.clear();
-    let usage = Usage::start();
+    let usage = Usage::start(options.server_pid);
     exchange(
         options.duration,
         &pattern,

@@ -1,0 +1,3 @@
+module bench/frames
+
+go 1.22
