@@ -1,0 +1,381 @@
+//! Search and limit state of one stream, without the stream's bytes.
+
+use crate::search::Delimiters;
+use crate::{DELIMITER, Error};
+
+/// What happens to a frame that is longer than [`Config::max_size`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// The stream ends there with [`Error::FrameTooBig`].
+    #[default]
+    Raise,
+    /// The frame is dropped and counted; the next one is taken as usual.
+    Skip,
+}
+
+/// What a decoder accepts.
+///
+/// ```
+/// use xmlsocket_codec::{Config, Decoder};
+///
+/// let decoder = Decoder::with_config(Config {
+///     max_size: Some(4096),
+///     skip_empty: true,
+///     ..Config::default()
+/// });
+/// # assert_eq!(decoder.scanner().config().max_size, Some(4096));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Longest frame in bytes, delimiter excluded; `None` for no limit, which
+    /// leaves it to the peer how much memory is used. Default: 1 MiB.
+    pub max_size: Option<u64>,
+    /// What happens to a longer frame. Default: the stream ends.
+    pub oversize: Oversize,
+    /// Whether empty frames are dropped and counted. Default: no.
+    pub skip_empty: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_size: Some(1 << 20),
+            oversize: Oversize::Raise,
+            skip_empty: false,
+        }
+    }
+}
+
+/// What [`Scanner::scan`] found. Lengths count from the start of the window,
+/// which is where the unfinished frame starts in the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The first `len` bytes of the window are a frame, and one delimiter follows.
+    /// Remove `len + 1` bytes from the window before the next call.
+    Frame {
+        /// Length of the frame in bytes, delimiter excluded.
+        len: usize,
+    },
+    /// The first `len` bytes of the window belong to no frame that is handed out:
+    /// a run of empty frames, or (a part of) one that is too big. Remove them.
+    Skip {
+        /// Number of bytes to remove.
+        len: usize,
+    },
+    /// All bytes were searched; the frame goes on. Keep the window, and show the
+    /// next call only the bytes that follow it.
+    More,
+}
+
+/// Search and limit state of one stream, for callers that hold its bytes.
+///
+/// The *window* is what the caller holds of the stream, from the start of the
+/// unfinished frame on. Its first [`pending`](Self::pending) bytes have been
+/// searched; only those after them are given to [`scan`](Self::scan).
+///
+/// ```
+/// use xmlsocket_codec::{Config, Found, Scanner};
+///
+/// let mut scanner = Scanner::new(Config::default());
+/// let mut window = b"<a/>\0<b".to_vec();
+///
+/// assert_eq!(scanner.scan(&window)?, Found::Frame { len: 4 });
+/// window.drain(..5);
+/// assert_eq!(scanner.scan(&window)?, Found::More);
+///
+/// window.extend_from_slice(b"/>\0");
+/// assert_eq!(scanner.scan(&window[scanner.pending()..])?, Found::Frame { len: 4 });
+/// assert_eq!(&window[..4], b"<b/>");
+/// # Ok::<(), xmlsocket_codec::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    config: Config,
+    /// Where the unfinished frame starts in the stream.
+    start: u64,
+    /// How many of its bytes have been searched, held or dropped.
+    seen: u64,
+    /// Whether that frame is too big and being dropped.
+    skipping: bool,
+    error: Option<Error>,
+    frames_in: u64,
+    payload_in: u64,
+    empty_skipped: u64,
+    oversize_skipped: u64,
+    bytes_scanned: u64,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Scanner {
+    /// Returns the scanner of a stream that has not started.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            start: 0,
+            seen: 0,
+            skipping: false,
+            error: None,
+            frames_in: 0,
+            payload_in: 0,
+            empty_skipped: 0,
+            oversize_skipped: 0,
+            bytes_scanned: 0,
+        }
+    }
+
+    /// Returns what this scanner accepts.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns how many bytes of the window have been searched.
+    ///
+    /// It is also the number of bytes of the unfinished frame that the caller has
+    /// to hold: 0 while a frame is being skipped.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "they are in memory, so they fit"
+    )]
+    pub const fn pending(&self) -> usize {
+        if self.skipping || self.error.is_some() {
+            return 0;
+        }
+        self.seen as usize
+    }
+
+    /// Returns the error that ended the stream.
+    #[must_use]
+    pub const fn error(&self) -> Option<Error> {
+        self.error
+    }
+
+    /// Returns the error that ended the stream as an `Err`.
+    pub(crate) const fn check(&self) -> Result<(), Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a frame has begun, held or being skipped.
+    pub(crate) const fn in_frame(&self) -> bool {
+        self.seen > 0
+    }
+
+    /// Returns how many bytes were consumed, delimiters and skipped ones included,
+    /// nothing after an error.
+    #[must_use]
+    pub const fn bytes_in(&self) -> u64 {
+        self.start + self.seen
+    }
+
+    /// Returns how many frames were handed out.
+    #[must_use]
+    pub const fn frames_in(&self) -> u64 {
+        self.frames_in
+    }
+
+    /// Returns how many bytes the frames handed out had, delimiters excluded.
+    #[must_use]
+    pub const fn payload_in(&self) -> u64 {
+        self.payload_in
+    }
+
+    /// Returns how many empty frames were dropped.
+    #[must_use]
+    pub const fn empty_skipped(&self) -> u64 {
+        self.empty_skipped
+    }
+
+    /// Returns how many frames were dropped as too big, each counted when it
+    /// passes the limit.
+    #[must_use]
+    pub const fn oversize_skipped(&self) -> u64 {
+        self.oversize_skipped
+    }
+
+    /// Returns how many bytes were looked at in search of a delimiter: never more
+    /// than were given, because none is looked at twice.
+    #[must_use]
+    pub const fn bytes_scanned(&self) -> u64 {
+        self.bytes_scanned
+    }
+
+    /// Searches the bytes that follow those already searched for the end of the
+    /// unfinished frame.
+    ///
+    /// Stops at the first thing found. Call it again with the bytes that are then
+    /// unsearched until it returns [`Found::More`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FrameTooBig`] as soon as one byte more than
+    /// [`Config::max_size`] is there, and on every later call.
+    pub fn scan(&mut self, fresh: &[u8]) -> Result<Found, Error> {
+        self.check()?;
+        let held = self.pending();
+        if let Some(position) = memchr::memchr(DELIMITER, fresh) {
+            self.bytes_scanned += wide(position + 1);
+            self.seen += wide(position);
+            return self.delimiter(held + position, &fresh[position + 1..]);
+        }
+        self.bytes_scanned += wide(fresh.len());
+        self.unfinished(fresh.len())?;
+        if self.skipping && !fresh.is_empty() {
+            return Ok(Found::Skip {
+                len: held + fresh.len(),
+            });
+        }
+        Ok(Found::More)
+    }
+
+    /// Hands out all frames that lie whole in `data`, which starts with a frame,
+    /// and returns where the unfinished one starts.
+    ///
+    /// The rules are those of [`scan`](Self::scan), for many frames in one pass.
+    pub(crate) fn scan_all(
+        &mut self,
+        data: &[u8],
+        mut emit: impl FnMut(&[u8]),
+    ) -> Result<usize, Error> {
+        debug_assert!(self.seen == 0 && self.error.is_none());
+        // One comparison tells the frames to hand out: those of at least `shortest`
+        // bytes and less than `room` more.
+        let shortest = usize::from(self.config.skip_empty);
+        let room = self.limit_in_memory().saturating_add(1 - shortest);
+        let mut delimiters = Delimiters::new(data);
+        let mut from = 0;
+        // Counted here and added up at the end: the loop runs once a frame, and
+        // `emit` is a foreign function, behind which fields would be loaded anew.
+        let mut frames = 0;
+        let mut dropped = 0;
+        let mut too_big = false;
+        while let Some(end) = delimiters.next() {
+            if (end - from).wrapping_sub(shortest) < room {
+                emit(&data[from..end]);
+                frames += 1;
+                from = end + 1;
+                continue;
+            }
+            let mut next = end + 1;
+            if end == from {
+                next += delimiters.take_run(end);
+                self.empty_skipped += wide(next - from);
+            } else if self.config.oversize == Oversize::Skip {
+                self.oversize_skipped += 1;
+            } else {
+                too_big = true;
+                break;
+            }
+            dropped += next - from;
+            from = next;
+        }
+        self.bytes_scanned += wide(delimiters.searched());
+        self.start += wide(from);
+        self.frames_in += frames;
+        self.payload_in += wide(from - dropped) - frames;
+        if too_big {
+            return Err(self.too_big());
+        }
+        self.unfinished(data.len() - from)?;
+        Ok(from)
+    }
+
+    /// Ends the unfinished frame, of which `len` bytes stand in the window.
+    fn delimiter(&mut self, len: usize, after: &[u8]) -> Result<Found, Error> {
+        self.check_limit()?;
+        if self.skipping {
+            self.skipping = false;
+            self.start += self.seen + 1;
+            self.seen = 0;
+            return Ok(Found::Skip { len: len + 1 });
+        }
+        self.seen = 0;
+        if len == 0 && self.config.skip_empty {
+            let run = after.iter().take_while(|&&byte| byte == DELIMITER).count();
+            self.bytes_scanned += wide(run);
+            self.start += wide(run + 1);
+            self.empty_skipped += wide(run + 1);
+            return Ok(Found::Skip { len: run + 1 });
+        }
+        self.start += wide(len + 1);
+        self.frames_in += 1;
+        self.payload_in += wide(len);
+        Ok(Found::Frame { len })
+    }
+
+    /// Takes note of `len` more bytes of the unfinished frame.
+    fn unfinished(&mut self, len: usize) -> Result<(), Error> {
+        self.seen += wide(len);
+        self.check_limit()
+    }
+
+    /// Judges the unfinished frame by what has been seen of it.
+    fn check_limit(&mut self) -> Result<(), Error> {
+        if self.skipping || self.seen <= self.limit() {
+            return Ok(());
+        }
+        if self.config.oversize == Oversize::Raise {
+            return Err(self.too_big());
+        }
+        self.skipping = true;
+        self.oversize_skipped += 1;
+        Ok(())
+    }
+
+    /// Ends the stream because of the frame at `start`.
+    #[cold]
+    fn too_big(&mut self) -> Error {
+        // The byte that is one too many is the last one, whatever came with it in
+        // the same read.
+        self.seen = self.limit() + 1;
+        self.latch(Error::FrameTooBig {
+            offset: self.start,
+            limit: self.limit(),
+        })
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended it before, or [`Error::IncompleteFrame`] when a frame
+    /// has begun, also one that is being skipped.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.check()?;
+        if self.seen > 0 {
+            return Err(self.latch(Error::IncompleteFrame { offset: self.start }));
+        }
+        Ok(())
+    }
+
+    fn latch(&mut self, error: Error) -> Error {
+        self.error = Some(error);
+        error
+    }
+
+    /// The longest frame allowed; what no memory can hold stands for no limit.
+    const fn limit(&self) -> u64 {
+        match self.config.max_size {
+            Some(limit) => limit,
+            None => u64::MAX,
+        }
+    }
+
+    pub(crate) fn limit_in_memory(&self) -> usize {
+        usize::try_from(self.limit()).unwrap_or(usize::MAX)
+    }
+}
+
+/// Widens a length. No target has a `usize` of more than 64 bits.
+const fn wide(len: usize) -> u64 {
+    len as u64
+}

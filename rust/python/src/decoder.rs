@@ -1,0 +1,336 @@
+//! The decoder.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBool, PyList, PyMemoryView};
+use xmlsocket_codec::{self as codec, Config, Error, Oversize};
+
+use crate::errors::{ConcurrencyError, FrameTooBig, IncompleteFrame, InvalidState};
+use crate::frames::{Frames, new_bytes};
+use crate::input;
+use crate::read_buffer::ReadBuffer;
+
+/// The largest `max_size`, the same as in the pure codec.
+const LARGEST_SIZE: u64 = 1 << 62;
+
+/// Split a byte stream into frames, each ended by one zero byte.
+#[pyclass(frozen, module = "xmlsocket._rust")]
+pub(crate) struct Decoder {
+    state: Mutex<codec::Decoder>,
+    /// Outside of the lock, because making one can run Python code.
+    read_buffer: OnceLock<Py<ReadBuffer>>,
+}
+
+/// An argument as it was given, to be judged with words of our own.
+enum Argument<'py> {
+    Default,
+    Given(Bound<'py, PyAny>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Argument<'py> {
+    type Error = std::convert::Infallible;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> Result<Self, Self::Error> {
+        Ok(Self::Given(object.to_owned()))
+    }
+}
+
+#[pymethods]
+impl Decoder {
+    #[new]
+    #[pyo3(
+        signature = (
+            *,
+            max_size = Argument::Default,
+            oversize = Argument::Default,
+            skip_empty = None,
+            read_buffer = None
+        ),
+        text_signature = "(*, max_size=1048576, oversize='raise', skip_empty=False, read_buffer=None)"
+    )]
+    fn new(
+        max_size: Argument<'_>,
+        oversize: Argument<'_>,
+        skip_empty: Option<Bound<'_, PyAny>>,
+        read_buffer: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let oversize = parse_oversize(oversize)?;
+        let read_buffer = read_buffer.map(parse_read_buffer).transpose()?;
+        let max_size = parse_max_size(max_size)?;
+        let skip_empty = match skip_empty {
+            Some(value) => value.is_truthy()?,
+            None => false,
+        };
+        let config = Config {
+            max_size,
+            oversize,
+            skip_empty,
+        };
+        Ok(Self {
+            state: Mutex::new(codec::Decoder::with_config(config)),
+            read_buffer: read_buffer.map_or_else(OnceLock::new, OnceLock::from),
+        })
+    }
+
+    /// Split the next piece of the stream into complete frames.
+    #[pyo3(signature = (data, /))]
+    fn feed<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        // Converted now, judged after the state of the decoder: see `lib.rs`.
+        let data = input::to_bytes(data);
+        let mut frames = Frames::new(py);
+        let mut state = self.enter_running(py, "feed")?;
+        // What stops the stream here is latched; the next call raises it.
+        let _ = state.feed(data?.as_bytes(), |frame| frames.push(frame));
+        drop(state);
+        frames.into_list()
+    }
+
+    /// Return the memory into which to read next, for `buffer_updated`.
+    #[pyo3(signature = (sizehint = None, /), text_signature = "($self, sizehint=-1, /)")]
+    fn get_buffer<'py>(
+        &self,
+        py: Python<'py>,
+        sizehint: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyMemoryView>> {
+        // asyncio passes a hint. There is only one size.
+        let _ = sizehint;
+        if let Some(buffer) = self.read_buffer.get() {
+            return Ok(buffer.get().view(py).clone());
+        }
+        // Not in `get_or_init`: what making it runs could come here again. If
+        // another thread is quicker, its buffer is taken and this one dropped.
+        let fresh = Py::new(py, ReadBuffer::new(py, ReadBuffer::DEFAULT_SIZE)?)?;
+        let buffer = self.read_buffer.get_or_init(|| fresh);
+        Ok(buffer.get().view(py).clone())
+    }
+
+    /// Split what was just read into the memory that `get_buffer` returned.
+    #[pyo3(signature = (nbytes, /))]
+    fn buffer_updated<'py>(
+        &self,
+        py: Python<'py>,
+        nbytes: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let count = nbytes.extract::<usize>();
+        let mut frames = Frames::new(py);
+        let mut state = self.enter_running(py, "buffer_updated")?;
+        let Some(buffer) = self.read_buffer.get() else {
+            drop(state);
+            return Err(InvalidState::new_err(
+                "buffer_updated() before get_buffer()",
+            ));
+        };
+        let buffer = buffer.get();
+        let count = match count {
+            Ok(count) if count <= buffer.len() => count,
+            other => {
+                drop(state);
+                return Err(bad_count(nbytes, other.err(), buffer));
+            }
+        };
+        // SAFETY: the decoder calls nothing but `push`, which runs no Python code.
+        let fed = unsafe {
+            buffer.with_first(py, count, |data| {
+                // What stops the stream here is latched; the next call raises it.
+                let _ = state.feed(data, |frame| frames.push(frame));
+            })
+        };
+        drop(state);
+        fed?;
+        frames.into_list()
+    }
+
+    /// Tell that the stream has ended.
+    fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.enter()?;
+        match state.finish() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(exception(py, error, state)),
+        }
+    }
+
+    /// What ended decoding, and what the next call raises, or ``None``.
+    #[getter]
+    fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let state = self.read(py);
+        let error = exception(py, state.error()?, state);
+        Some(error.into_value(py).into_bound(py).into_any())
+    }
+
+    /// Bytes held of the unfinished frame.
+    #[getter]
+    fn buffered(&self, py: Python<'_>) -> usize {
+        self.read(py).partial().len()
+    }
+
+    /// Bytes consumed so far: delimiters and skipped frames too, nothing after an error.
+    #[getter]
+    fn bytes_in(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().bytes_in()
+    }
+
+    /// Bytes searched for a delimiter so far: a test hook, no byte is searched twice.
+    #[getter]
+    fn bytes_scanned(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().bytes_scanned()
+    }
+
+    /// Frames returned so far.
+    #[getter]
+    fn frames_in(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().frames_in()
+    }
+
+    /// Bytes of the frames returned so far, delimiters excluded.
+    #[getter]
+    fn payload_in(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().payload_in()
+    }
+
+    /// Empty frames dropped so far because of ``skip_empty``.
+    #[getter]
+    fn empty_skipped(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().empty_skipped()
+    }
+
+    /// Frames dropped so far because of ``oversize="skip"``.
+    #[getter]
+    fn oversize_skipped(&self, py: Python<'_>) -> u64 {
+        self.read(py).scanner().oversize_skipped()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let state = self.read(py);
+        let scanner = state.scanner();
+        let max_size = scanner
+            .config()
+            .max_size
+            .map_or_else(|| "None".into(), |limit| limit.to_string());
+        format!(
+            "<Decoder max_size={max_size} buffered={} frames_in={}>",
+            state.partial().len(),
+            scanner.frames_in()
+        )
+    }
+}
+
+type State<'a> = MutexGuard<'a, codec::Decoder>;
+
+impl Decoder {
+    /// Enters the decoder to change it.
+    fn enter(&self) -> PyResult<State<'_>> {
+        match self.state.try_lock() {
+            Ok(state) => Ok(state),
+            // A panic inside the decoder was reported when it happened. It must
+            // not turn every later call into another one.
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(ConcurrencyError::new_err(
+                "two threads are inside one decoder",
+            )),
+        }
+    }
+
+    /// Enters the decoder unless it has stopped; then returns the reason as error.
+    fn enter_running(&self, py: Python<'_>, call: &str) -> PyResult<State<'_>> {
+        let state = self.enter()?;
+        if state.is_finished() {
+            drop(state);
+            return Err(InvalidState::new_err(format!("{call}() after feed_eof()")));
+        }
+        match state.error() {
+            None => Ok(state),
+            Some(error) => Err(exception(py, error, state)),
+        }
+    }
+
+    /// Enters the decoder to look at it, waiting for a thread that is inside: a
+    /// counter may be read at any time.
+    fn read(&self, py: Python<'_>) -> State<'_> {
+        self.state
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a new exception for `error` and leaves the decoder.
+fn exception(py: Python<'_>, error: Error, state: State<'_>) -> PyErr {
+    let partial = new_bytes(py, state.partial()).map(Bound::unbind);
+    drop(state);
+    match (error, partial) {
+        (Error::FrameTooBig { offset, limit }, _) => FrameTooBig::new_err((offset, limit)),
+        (Error::IncompleteFrame { offset }, Ok(partial)) => {
+            IncompleteFrame::new_err((offset, partial))
+        }
+        (_, Err(error)) => error,
+        (error, Ok(_)) => InvalidState::new_err(error.to_string()),
+    }
+}
+
+/// Returns what is wrong with the argument of `buffer_updated`.
+fn bad_count(nbytes: &Bound<'_, PyAny>, error: Option<PyErr>, buffer: &ReadBuffer) -> PyErr {
+    match error {
+        // Negative numbers and those beyond `usize` arrive as overflow.
+        Some(error) if !error.is_instance_of::<PyOverflowError>(nbytes.py()) => error,
+        _ => PyValueError::new_err(format!(
+            "buffer_updated() got nbytes={nbytes}, the read buffer holds {} bytes",
+            buffer.len()
+        )),
+    }
+}
+
+fn parse_oversize(value: Argument<'_>) -> PyResult<Oversize> {
+    let Argument::Given(value) = value else {
+        return Ok(Oversize::Raise);
+    };
+    match value.extract::<&str>() {
+        Ok("raise") => Ok(Oversize::Raise),
+        Ok("skip") => Ok(Oversize::Skip),
+        _ => Err(PyValueError::new_err(format!(
+            "oversize must be 'raise' or 'skip', not {}",
+            value.repr()?
+        ))),
+    }
+}
+
+fn parse_read_buffer(value: Bound<'_, PyAny>) -> PyResult<Py<ReadBuffer>> {
+    value
+        .cast_into_exact::<ReadBuffer>()
+        .map(Bound::unbind)
+        .map_err(|error| {
+            let value = error.into_inner();
+            type_error(
+                "read_buffer must be a ReadBuffer of this codec or None",
+                &value,
+            )
+        })
+}
+
+fn parse_max_size(value: Argument<'_>) -> PyResult<Option<u64>> {
+    let value = match value {
+        Argument::Default => return Ok(Config::default().max_size),
+        Argument::Given(value) if value.is_none() => return Ok(None),
+        Argument::Given(value) => value,
+    };
+    let py = value.py();
+    match value.extract::<u64>() {
+        Ok(size) if size <= LARGEST_SIZE && !value.is_instance_of::<PyBool>() => Ok(Some(size)),
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+            Err(type_error("max_size must be an int or None", &value))
+        }
+        Err(error) if !error.is_instance_of::<PyOverflowError>(py) => Err(error),
+        _ => Err(PyValueError::new_err(format!(
+            "max_size must be None or between 0 and {LARGEST_SIZE}, not {}",
+            value.repr()?
+        ))),
+    }
+}
+
+fn type_error(rule: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    match value.get_type().name() {
+        Ok(kind) => PyTypeError::new_err(format!("{rule}, not {kind}")),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,34 @@
+//! The extension module `xmlsocket._rust`: the codec crate for Python.
+//!
+//! It converts arguments, makes Python objects and maps errors; what a frame is
+//! stands in the codec crate alone. The stub `_rust.pyi` is its documentation.
+//!
+//! Rules that hold in all of it:
+//!
+//! - One call a read: a call takes all bytes of a read and returns all frames.
+//! - Memory is borrowed only from `bytes`, which cannot change, and from the
+//!   codec's own `ReadBuffer`. Any other buffer is copied.
+//! - While a decoder's lock is held no Python code can run: arguments are
+//!   converted and the list of results is made before, errors are made after. So
+//!   the lock is never found taken by the thread that holds it.
+
+mod decoder;
+mod document;
+mod encoder;
+mod errors;
+mod frames;
+mod input;
+mod read_buffer;
+
+/// The Rust implementation of `xmlsocket.codec`.
+#[pyo3::pymodule(gil_used = false)]
+mod _rust {
+    #[pymodule_export]
+    use crate::decoder::Decoder;
+    #[pymodule_export]
+    use crate::document::check_document;
+    #[pymodule_export]
+    use crate::encoder::{encode, encode_many};
+    #[pymodule_export]
+    use crate::read_buffer::ReadBuffer;
+}
