@@ -10,7 +10,7 @@ from .results import Spread, judge, ratios
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .definitions import Definition, Peer, Row
+    from .definitions import Definition, Mark, Peer, Row
     from .results import Judgment, Outcome
 
 __all__ = ["marks_table", "outcome_tables", "record_page", "settings_table", "short", "table"]
@@ -156,10 +156,17 @@ def _mark_line(
         contender_label(mark.rival, peers) if mark.rival else "",
         f"{short(value.median, unit)}{times}" if value else "",
         _range(value, unit) if value else "",
-        f"{mark}{' ' + unit if unit else ''}{times}",
+        _bound(mark, unit) + times,
         judgment.verdict.upper() if judgment.verdict != "pass" else "pass",
         judgment.note,
     ]
+
+
+def _bound(mark: Mark, unit: str) -> str:
+    if mark.at_least is not None:
+        return f"≥ {short(mark.at_least, unit)}"
+    assert mark.at_most is not None
+    return f"≤ {short(mark.at_most, unit)}"
 
 
 def settings_table(peers: Mapping[str, Peer]) -> str:
