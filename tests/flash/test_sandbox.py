@@ -229,6 +229,7 @@ async def test_connect_with_a_master_policy_that_forbids_others_asks_no_further(
 
     assert [("onConnect", False)] == socket.events
     assert ("no allow-access-from" if control == "master-only" else "site-control") in socket.why
+    assert "served no policy" not in socket.why  # of the port itself, which nobody asked
 
 
 async def test_connect_with_site_control_in_the_ports_own_policy_ignores_it(
