@@ -824,6 +824,7 @@ def test_websockets_package_logs_at_debug_only(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.DEBUG, "xmlsocket.websocket"):
         opened()
     assert {record.name for record in caplog.records} == {"xmlsocket.websocket"}
+    assert "connection open" in caplog.messages
 
 
 # Over real sockets
