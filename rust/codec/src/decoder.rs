@@ -131,6 +131,9 @@ impl Decoder {
             }
             Found::Skip { len } => {
                 self.tail = Vec::new();
+                if self.scanner.in_frame() {
+                    return Ok(None);
+                }
                 len - held
             }
             Found::Frame { len } => {

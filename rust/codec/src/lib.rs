@@ -53,6 +53,10 @@ mod encoder;
 mod error;
 mod prolog;
 mod scanner;
+#[allow(
+    clippy::inline_always,
+    reason = "a step of the search is a few instructions, called once a frame"
+)]
 mod search;
 
 pub use decoder::Decoder;
