@@ -1,5 +1,10 @@
 //! Runs the vectors that the Python tests run: `tests/vectors/` of the repository.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a vector that cannot be read is a failed test"
+)]
+
 use std::fs;
 use std::path::Path;
 
@@ -54,16 +59,17 @@ fn bytes(value: &str) -> Vec<u8> {
     let mut result = Vec::new();
     let mut rest = value.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        (rest, _) = match (byte, after) {
-            (b'\\', [b'\\', after @ ..]) => (after, result.push(b'\\')),
+        let (byte, after) = match (byte, after) {
+            (b'\\', [b'\\', after @ ..]) => (b'\\', after),
             (b'\\', [b'x', high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                let digits = str::from_utf8(&digits).unwrap();
-                (after, result.push(u8::from_str_radix(digits, 16).unwrap()))
+                let digits = String::from_utf8(vec![*high, *low]).unwrap();
+                (u8::from_str_radix(&digits, 16).unwrap(), after)
             }
             (b'\\', _) => panic!("unknown escape in {value}"),
-            _ => (after, result.push(byte)),
+            _ => (byte, after),
         };
+        result.push(byte);
+        rest = after;
     }
     result
 }
