@@ -7,6 +7,7 @@ for threads, and `xmlsocket.codec` the framing alone.
 
 from __future__ import annotations
 
+from . import sync
 from .asyncio import (
     Connect,
     Connection,
@@ -81,6 +82,7 @@ __all__ = [
     "parse",
     "serialize",
     "serve",
+    "sync",
     "unix_connect",
     "unix_serve",
 ]

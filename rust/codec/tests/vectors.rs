@@ -259,7 +259,7 @@ fn encode_every_vector_agrees() {
             match encode(payload) {
                 Ok(frame) => assert_eq!(vector.one("encoded"), frame, "{name}"),
                 Err(error) => {
-                    assert_eq!(vector.number("index"), Some(error.index as u64), "{name}")
+                    assert_eq!(vector.number("index"), Some(error.index as u64), "{name}");
                 }
             }
         }
