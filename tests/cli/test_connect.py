@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,6 @@ from tests.support.scripted import (
     send,
 )
 from xmlsocket.cli import app
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_connect_sends_lines_and_prints_replies() -> None:
@@ -240,6 +238,75 @@ def test_connect_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) ->
 
     line = "xmlsocket: cannot read /nowhere/documents: no such file or directory\n"
     assert ("", line) == capsys.readouterr()
+
+
+def test_connect_folder_as_file_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be opened but is no file fails as well."""
+    with scripted([expect_end()]) as server:
+        arguments = ["connect", "127.0.0.1", str(server.port), "--file", str(tmp_path)]
+        assert 1 == app.run(arguments)
+
+    assert ("", f"xmlsocket: cannot read {tmp_path}: is a directory\n") == capsys.readouterr()
+
+
+def test_connect_input_that_cannot_be_read_is_one_line() -> None:
+    """A standard input that was opened for writing only is told apart from an empty one."""
+    with scripted([expect_end()]) as server, Path(os.devnull).open("wb") as unreadable:
+        result = subprocess.run(
+            [*COMMAND, "connect", "127.0.0.1", str(server.port)],
+            stdin=unreadable,
+            capture_output=True,
+            timeout=PATIENCE,
+            env=environment(),
+            check=False,
+        )
+
+    line = b"xmlsocket: cannot read the input: bad file descriptor\n"
+    assert (1, b"", line) == (result.returncode, result.stdout, result.stderr)
+
+
+def test_connect_without_standard_input_is_one_line() -> None:
+    """A closed descriptor 0, as some supervisors leave it, is no crash."""
+    with scripted([expect_end()]) as server:
+        command = [*COMMAND, "connect", "127.0.0.1", str(server.port)]
+        result = subprocess.run(
+            ["/bin/sh", "-c", '"$@" <&-', "sh", *command],
+            capture_output=True,
+            timeout=PATIENCE,
+            env=environment(),
+            check=False,
+        )
+
+    line = b"xmlsocket: standard input is closed\n"
+    assert (1, b"", line) == (result.returncode, result.stdout, result.stderr)
+
+
+def test_connect_reader_of_the_output_that_leaves_is_no_crash() -> None:
+    """``xmlsocket connect … | head -1`` ends without a traceback."""
+    with serving() as server:
+        command = [*COMMAND, "connect", "127.0.0.1", str(server.port), "--replies", "3"]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdin.write(b"<a/>\n")
+            process.stdin.flush()
+            assert b"<a/>\n" == process.stdout.readline()
+            process.stdout.close()
+            process.stdin.write(b"<b/>\n<c/>\n")
+            process.stdin.flush()
+            assert 1 == process.wait(PATIENCE)
+            assert b"" == process.stderr.read()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def test_connect_tls_to_a_server_without_it_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from io import FileIO
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,19 @@ async def test_documents_are_read_only_a_little_ahead() -> None:
         assert 999 == file.taken
         # The pieces that may wait, the one being taken and the one being read.
         assert file.ahead <= 6
+
+
+async def test_documents_left_early_lets_the_file_go() -> None:
+    """Who stops taking documents leaves no thread behind that waits for him."""
+    with _Endless() as file:
+        batches = feed.documents(file, zero_bytes=False)
+        await anext(batches)
+        await batches.aclose()  # type: ignore[attr-defined]
+        for thread in threading.enumerate():
+            if thread.name == "xmlsocket input":
+                thread.join(20)
+
+        assert file.closed
 
 
 async def test_documents_unreadable_file_raises_where_it_is_read(tmp_path: Path) -> None:

@@ -38,10 +38,15 @@ class Terminal:
         """Press keys."""
         os.write(self._master, keys.encode())
 
+    def _prompts(self) -> bool:
+        """Tell whether the prompt is drawn: while output is written keys would get lost."""
+        on, off = (self.output.rfind(f"\x1b[?2004{switch}") for switch in "hl")
+        return on > off and self.output.endswith("\x1b[?25h")
+
     def read_until(self, text: str) -> None:
-        """Wait until ``text`` stands on the screen, colours aside."""
+        """Wait until ``text`` stands on the screen, colours aside, and the prompt below it."""
         deadline = time.monotonic() + PATIENCE
-        while text not in STEERING.sub("", self.output):
+        while text not in STEERING.sub("", self.output) or not self._prompts():
             left = deadline - time.monotonic()
             assert left > 0, f"{text!r} never came, only {self.output!r}"
             if select.select([self._master], [], [], left)[0]:

@@ -95,13 +95,15 @@ class _Exchange:
 
     async def _send(self, batches: AsyncIterator[list[bytes]]) -> None:
         sent = 0
-        async for batch in batches:
-            try:
+        try:
+            async for batch in batches:
                 await self._connection.send_many(batch)
-            except DelimiterInPayload as exc:
-                text = f"input document {sent + (exc.item or 0) + 1} holds a zero byte, see --null"
-                raise CommandError(text) from None
-            sent += len(batch)
+                sent += len(batch)
+        except DelimiterInPayload as exc:
+            text = f"input document {sent + (exc.item or 0) + 1} holds a zero byte, see --null"
+            raise CommandError(text) from None
+        except OSError as exc:
+            raise _unreadable(exc) from None
 
     async def _receive(self) -> None:
         if self._count == self._replies:
@@ -118,12 +120,18 @@ class _Exchange:
 
 def _open_input(path: Path | None) -> FileIO:
     """Open the input without a buffer, so that a pipe gives what it has."""
+    if path is None:
+        if sys.stdin is None:
+            raise CommandError("standard input is closed")
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     try:
-        if path is None:
-            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         return path.open("rb", buffering=0)
     except OSError as exc:
         raise CommandError(f"cannot read {path}: {reason(exc)}") from None
+
+
+def _unreadable(error: OSError) -> CommandError:
+    return CommandError(f"cannot read the input: {reason(error)}")
 
 
 async def _piped(
@@ -134,10 +142,14 @@ async def _piped(
     replies: int | None,
     wait: float,
 ) -> None:
-    with _open_input(path) as file:
-        batches = feed.documents(file, zero_bytes=null or feed.holds_zero_byte(file))
-        exchange = _Exchange(connection, Output(b"\0" if null else b"\n"), replies)
-        await exchange.run(batches, wait)
+    file = _open_input(path)
+    try:
+        zero_bytes = null or feed.holds_zero_byte(file)
+    except OSError as exc:
+        raise _unreadable(exc) from None
+    batches = feed.documents(file, zero_bytes=zero_bytes)
+    exchange = _Exchange(connection, Output(b"\0" if null else b"\n"), replies)
+    await exchange.run(batches, wait)
 
 
 async def _open(host: str, port: int, options: dict[str, Any]) -> Connection[bytes]:
@@ -210,10 +222,12 @@ def connect(
     if wait is None:
         wait = 1.0 if replies is None else 10.0
 
+    streams = (sys.stdin, sys.stdout)  # None where one is closed
+
     async def run() -> None:
         connection = await _open(host, port, options)
         try:
-            if file is None and sys.stdin.isatty() and sys.stdout.isatty():
+            if file is None and all(stream and stream.isatty() for stream in streams):
                 # Loads prompt_toolkit, which takes as long as all the rest.
                 from .interactive import converse  # noqa: PLC0415
 

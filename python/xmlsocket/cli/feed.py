@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,7 +66,8 @@ async def documents(file: FileIO, *, zero_bytes: bool) -> AsyncIterator[list[byt
     Yield the documents of a file as they come.
 
     Args:
-        file: Unbuffered, which lets a terminal or a pipe give what it has.
+        file: Unbuffered, which lets a terminal or a pipe give what it has. It
+            is closed by the thread that reads it, when it has come to an end.
         zero_bytes: Each document ends with a zero byte; otherwise each line is
             one, and blank lines are none.
 
@@ -76,27 +78,35 @@ async def documents(file: FileIO, *, zero_bytes: bool) -> AsyncIterator[list[byt
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[_Item] = asyncio.Queue()
     slots = threading.Semaphore(_AHEAD)
+    left = False
 
     def put(item: _Item) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, item)
+        # RuntimeError: the loop has closed, so nobody waits for the item.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(queue.put_nowait, item)
 
     def read() -> None:
-        try:
-            for batch in _frames(file) if zero_bytes else _lines(file):
-                slots.acquire()
-                put(batch)
-            put(None)
-        except OSError as exc:
-            put(exc)
-        except RuntimeError:  # pragma: no cover - the loop has closed, nobody listens any more
-            return
+        with file:
+            try:
+                for batch in _frames(file) if zero_bytes else _lines(file):
+                    slots.acquire()
+                    if left:
+                        return
+                    put(batch)
+                put(None)
+            except OSError as exc:
+                put(exc)
 
     # A thread of our own that dies with the process: those of run_in_executor()
     # are waited for at exit, and this one may wait for a pipe that never ends.
     threading.Thread(target=read, name="xmlsocket input", daemon=True).start()
-    while (item := await queue.get()) is not None:
-        if isinstance(item, OSError):
-            raise item
+    try:
+        while (item := await queue.get()) is not None:
+            if isinstance(item, OSError):
+                raise item
+            slots.release()
+            if item:
+                yield item
+    finally:
+        left = True
         slots.release()
-        if item:
-            yield item

@@ -105,10 +105,11 @@ class Output:
                 sys.stdout.buffer.write(self._separator)
             sys.stdout.buffer.flush()
             return
-        for frame in frames:
-            for number, line in enumerate(readable(frame).split("\n")):
-                start = "  " if number else "< "
-                self._console.print(Text.assemble((start, "dim"), line), soft_wrap=True)
+        with self._console:  # one write: a prompt is redrawn after each
+            for frame in frames:
+                for number, line in enumerate(readable(frame).split("\n")):
+                    start = "  " if number else "< "
+                    self._console.print(Text.assemble((start, "dim"), line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Say something that no peer wrote, on standard error where output is for programs."""
