@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from benches.suite import machine
 from benches.suite.definitions import ROOT, load_definitions, load_peers
 from benches.suite.measure import estimate, measure
-from benches.suite.processes import CORES, GENERATOR
+from benches.suite.processes import CORES, GENERATOR, ServerPool
 from benches.suite.results import judge
 from benches.suite.table import marks_table, outcome_tables, record_page
 
@@ -48,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     outcomes = []
     start = time.monotonic()
-    for definition in definitions:
-        outcome = measure(definition, peers, _progress(start))
-        outcomes.append(outcome)
-        print("\n" + outcome_tables(outcome, peers) + "\n", flush=True)
+    with ServerPool() as pool:
+        for definition in definitions:
+            outcome = measure(definition, peers, pool, _progress(start))
+            outcomes.append(outcome)
+            print("\n" + outcome_tables(outcome, peers) + "\n", flush=True)
     print("## Marks\n\n" + marks_table(outcomes, peers))
 
     if args.record:

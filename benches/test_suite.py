@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from benches.suite.definitions import (
     load_definitions,
     load_peers,
 )
-from benches.suite.processes import Server
+from benches.suite.processes import GeneratorError, Server, ServerPool
 from benches.suite.results import Outcome, Sample, Spread, judge, ratios, read_record
 from benches.suite.table import marks_table, outcome_tables, short, table
 
@@ -34,6 +35,7 @@ def definition(*marks: Mark) -> Definition:
     """Return a definition of two rows and two contenders."""
     return Definition(
         name="echo",
+        order=1,
         title="Echo",
         about="Frames go out and come back.",
         kind="load",
@@ -310,6 +312,29 @@ def connect(server: Server) -> socket.socket:
     """Open a connection to a server."""
     host, _, port = server.target.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=20)
+
+
+def test_server_pool_starts_a_server_once_and_again_after_a_failure() -> None:
+    """A server stays up between definitions, but not after a run against it failed."""
+    with ServerPool() as pool:
+        first, new = pool.get(PEERS["asyncio-bare"], "echo", 2**20)
+        again, newer = pool.get(PEERS["asyncio-bare"], "echo", 2**20)
+        assert (first, True, False) == (again, new, newer)
+
+        pool.drop(first)
+        with pytest.raises(ConnectionRefusedError):
+            connect(first)
+        _, newest = pool.get(PEERS["asyncio-bare"], "echo", 2**20)
+        assert newest
+
+
+def test_server_that_does_not_start_says_why() -> None:
+    """What a server wrote to standard error is part of the report."""
+    command = (sys.executable, "-c", "raise SystemExit('no such library')")
+    peer = Peer("x", "X", "rival", command, {"echo": "echo"}, "")
+
+    with pytest.raises(GeneratorError, match=r"x does not start: .*no such library"):
+        Server(peer, "echo", 2**20).__enter__()
 
 
 AVAILABLE = [

@@ -140,6 +140,7 @@ class Definition:
 
     Attributes:
         name: The name of its file.
+        order: Its place among the others.
         title: Its name for people.
         about: What it measures, in a few sentences.
         kind: How it is run: ``load``, ``memory`` or ``read-size``.
@@ -158,6 +159,7 @@ class Definition:
     """
 
     name: str
+    order: int
     title: str
     about: str
     kind: Literal["load", "memory", "read-size"]
@@ -252,10 +254,11 @@ def load_definitions(names: Iterable[str] = ()) -> list[Definition]:
     chosen = list(names) or list(known)
     if unknown := set(chosen).difference(known):
         raise ValueError(f"unknown definitions {sorted(unknown)}; there are {sorted(known)}")
-    return [
+    definitions = (
         Definition.of(name, tomllib.loads(known[name].read_text(encoding="utf-8")))
         for name in chosen
-    ]
+    )
+    return sorted(definitions, key=lambda definition: definition.order)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -271,7 +274,7 @@ class Peer:
         modes: The word for ``--mode`` by mode.
         needs: What must be there for it to run.
         settings: How it is set up.
-        warm: Seconds of load before the first measurement.
+        warm: Most seconds of load before the first measurement.
 
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -16,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .definitions import Definition, Peer, Row
+    from .processes import ServerPool
 
 __all__ = ["estimate", "measure"]
+
+# Seconds that starting a server takes, all in all: most of it are just-in-time
+# compilers that warm up.
+_START = 1.0
 
 # Seconds that a run takes on top of its measurement: starting the generator,
 # connecting, making frames, draining.
@@ -25,7 +29,10 @@ _OVERHEAD = 0.12
 
 
 def measure(
-    definition: Definition, peers: Mapping[str, Peer], progress: Callable[[str], None]
+    definition: Definition,
+    peers: Mapping[str, Peer],
+    pool: ServerPool,
+    progress: Callable[[str], None],
 ) -> Outcome:
     """
     Run a definition.
@@ -36,6 +43,7 @@ def measure(
     Args:
         definition: What to run.
         peers: The servers that there are.
+        pool: Where they run.
         progress: Called with a few words before each row.
 
     """
@@ -54,7 +62,7 @@ def measure(
     if definition.kind == "memory":
         _measure_memory(outcome, present, progress)
     else:
-        _measure_load(outcome, present, progress)
+        _measure_load(outcome, present, pool, progress)
     return outcome
 
 
@@ -66,38 +74,54 @@ def estimate(definition: Definition) -> float:
     if definition.kind == "read-size":
         return cells * definition.rounds * 0.4
     cell = definition.seconds + definition.warmup + _OVERHEAD
-    return len(definition.contenders) * 0.3 + 4 + cells * definition.rounds * cell
+    return len(definition.contenders) * _START + cells * definition.rounds * cell
 
 
 # Load
 
 
-def _measure_load(outcome: Outcome, present: list[Peer], progress: Callable[[str], None]) -> None:
+def _measure_load(
+    outcome: Outcome, present: list[Peer], pool: ServerPool, progress: Callable[[str], None]
+) -> None:
     definition = outcome.definition
-    with contextlib.ExitStack() as stack:
-        servers: dict[str, Server] = {}
-        for peer in present:
-            try:
-                server = stack.enter_context(Server(peer, definition.mode, definition.max_size))
-            except GeneratorError as exc:
-                outcome.absent[peer.name] = str(exc)
-            else:
-                servers[peer.name] = server
-        for number, row in enumerate(definition.rows, 1):
-            progress(f"{definition.name} {number}/{len(definition.rows)}: {row.name}")
-            if number == 1:
-                _warm(outcome, row, servers)
-            _measure_row(outcome, row, servers)
+    servers: dict[str, Server] = {}
+    for peer in present:
+        try:
+            server, new = pool.get(peer, definition.mode, definition.max_size)
+        except GeneratorError as exc:
+            outcome.absent[peer.name] = str(exc)
+            continue
+        servers[peer.name] = server
+        if new and peer.warm:
+            progress(f"{definition.name}: {peer.name} warms up")
+            _warm(definition, server)
+    for number, row in enumerate(definition.rows, 1):
+        progress(f"{definition.name} {number}/{len(definition.rows)}: {row.name}")
+        _measure_row(outcome, row, servers)
+    for name in {name for _, name in outcome.failures}.intersection(servers):
+        pool.drop(servers[name])
 
 
-def _warm(outcome: Outcome, row: Row, servers: Mapping[str, Server]) -> None:
-    """Give just-in-time compilers the load that they need to be done."""
-    for name, server in servers.items():
-        if server.peer.warm:
-            options = _options(outcome.definition, row, warm=server.peer.warm)
-            with contextlib.suppress(GeneratorError):  # if it matters, the row fails, too
-                load(outcome.definition.workload, server, options, timeout=60)
-            assert name == server.peer.name
+def _warm(definition: Definition, server: Server) -> None:
+    """
+    Give a just-in-time compiler load until it is done.
+
+    That is when the server's processor time per frame has not fallen for three
+    runs of a second. Time that passes would not do: on a busy machine a compiler
+    takes longer.
+    """
+    best, since = float("inf"), 0
+    for _ in range(int(server.peer.warm)):
+        options = _options(definition.rows[0], seconds=1, warmup=0)
+        try:
+            figures = _sample(load(definition.workload, server, options, timeout=60)).figures
+        except GeneratorError:
+            return  # if it matters, the rows fail, too
+        cost = figures.get("server_ns_per_frame", figures.get("p50_us", 0))
+        if cost < best * 0.97:
+            best, since = cost, 0
+        elif (since := since + 1) == 3:
+            return
 
 
 def _measure_row(outcome: Outcome, row: Row, servers: Mapping[str, Server]) -> None:
@@ -109,8 +133,9 @@ def _measure_row(outcome: Outcome, row: Row, servers: Mapping[str, Server]) -> N
                 outcome.failures[key] = row.skip[name]
             if key in outcome.failures:
                 continue
+            options = _options(row, seconds=definition.seconds, warmup=definition.warmup)
             try:
-                figures = load(definition.workload, server, _options(definition, row), timeout=120)
+                figures = load(definition.workload, server, options, timeout=120)
             except GeneratorError as exc:
                 outcome.failures[key] = " ".join(filter(None, [str(exc), server.errors()]))
                 outcome.samples.pop(key, None)
@@ -118,10 +143,8 @@ def _measure_row(outcome: Outcome, row: Row, servers: Mapping[str, Server]) -> N
                 outcome.samples.setdefault(key, []).append(_sample(figures))
 
 
-def _options(definition: Definition, row: Row, *, warm: float | None = None) -> list[str]:
-    options: dict[str, str | float] = dict(row.options)
-    options["seconds"] = definition.seconds if warm is None else warm
-    options["warmup"] = definition.warmup if warm is None else 0
+def _options(row: Row, *, seconds: float, warmup: float) -> list[str]:
+    options = {"seconds": seconds, "warmup": warmup, **row.options}
     return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 

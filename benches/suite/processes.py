@@ -26,6 +26,7 @@ __all__ = [
     "GENERATOR",
     "GeneratorError",
     "Server",
+    "ServerPool",
     "holding",
     "load",
     "on_server_core",
@@ -124,6 +125,46 @@ class Server:
         """Return the end of what it wrote to standard error."""
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")[-600:].strip()
+
+
+class ServerPool:
+    """
+    Servers that stay up from one definition to the next.
+
+    A context manager: all end with the block. A just-in-time compiler keeps what
+    it has learned, and the others cost nothing while they wait.
+    """
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, str, int], Server] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._servers:
+            self._servers.popitem()[1].__exit__()
+
+    def get(self, peer: Peer, mode: str, max_size: int) -> tuple[Server, bool]:
+        """
+        Return the server, and whether it was started for this call.
+
+        Raises:
+            GeneratorError: If it does not start.
+
+        """
+        key = peer.name, mode, max_size
+        if key in self._servers:
+            return self._servers[key], False
+        self._servers[key] = Server(peer, mode, max_size).__enter__()
+        return self._servers[key], True
+
+    def drop(self, server: Server) -> None:
+        """End a server: a run against it failed, and the next must not suffer from that."""
+        for key, other in tuple(self._servers.items()):
+            if other is server:
+                del self._servers[key]
+                server.__exit__()
 
 
 def _generator(workload: str, target: str, options: Sequence[str]) -> subprocess.Popen[str]:
