@@ -821,6 +821,27 @@ async def test_send_in_onclose_is_silent(program: Program) -> None:
     assert [("onConnect", True), ("onClose",), ("sent",)] == socket.events
 
 
+async def test_send_overtaken_by_close_is_silent(program: Program) -> None:
+    """A close() that comes while the text is still being made wins, as one by another thread."""
+
+    class Slow:
+        def __str__(self) -> str:
+            socket.close()
+            return "too late"
+
+    class Sending(Recorded):
+        def onConnect(self, success: bool) -> None:  # noqa: N802
+            self.send(Slow())
+            super().onConnect(success)
+
+    with scripted([expect_end()]) as server:
+        socket = Sending()
+        await program.call(socket.connect, HOST, server.port)
+        await program.ended(socket)
+
+    assert [("onConnect", True)] == socket.events
+
+
 async def test_send_between_connect_and_onconnect_is_kept_and_delivered(program: Program) -> None:
     """What is sent too early is not lost, and goes before what onConnect sends."""
 
