@@ -169,3 +169,75 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Decoder, KEEP};
+    use crate::{Config, Error};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn limited(max_size: u64) -> Decoder {
+        Decoder::with_config(Config {
+            max_size: Some(max_size),
+            ..Config::default()
+        })
+    }
+
+    /// A frame that lies whole in one read is a part of it and not a copy.
+    #[test]
+    fn feed_whole_frame_is_not_copied() {
+        let data = b"<a/>\0<b/>\0";
+        let mut frames = Vec::new();
+        let mut decoder = Decoder::new();
+
+        assert_eq!(
+            Ok(()),
+            decoder.feed(data, |frame| frames.push(frame.as_ptr()))
+        );
+        assert_eq!([data.as_ptr(), data[5..].as_ptr()], frames[..]);
+        assert_eq!(0, decoder.tail.capacity());
+    }
+
+    /// The frame in progress takes no more memory than its limit.
+    #[test]
+    fn feed_long_frame_in_pieces_takes_no_more_than_the_limit() {
+        let mut decoder = limited(100_000);
+        for _ in 0..100 {
+            assert_eq!(Ok(()), decoder.feed(&[b'x'; 1000], |_| ()));
+            assert!(decoder.tail.capacity() <= 100_000);
+        }
+        assert_eq!(100_000, decoder.partial().len());
+    }
+
+    /// Memory of a long frame is given back once the frame has been handed out.
+    #[test]
+    fn feed_long_frame_ended_gives_its_memory_back() {
+        let mut decoder = Decoder::new();
+        let mut lengths = Vec::new();
+        for data in [&vec![b'x'; 100_000][..], b"\0a"] {
+            assert_eq!(
+                Ok(()),
+                decoder.feed(data, |frame| lengths.push(frame.len()))
+            );
+        }
+
+        assert_eq!([100_000], lengths[..]);
+        assert!(decoder.tail.capacity() <= KEEP);
+    }
+
+    /// An error holds nothing, the bytes of the frame least of all.
+    #[test]
+    fn feed_frame_too_big_gives_its_memory_back() {
+        let mut decoder = limited(10);
+        assert_eq!(Ok(()), decoder.feed(b"0123456789", |_| ()));
+
+        let error = Error::FrameTooBig {
+            offset: 0,
+            limit: 10,
+        };
+        assert_eq!(Err(error), decoder.feed(b"x", |_| ()));
+        assert_eq!(0, decoder.tail.capacity());
+        assert_eq!(Err(error), decoder.feed(b"\0", |_| ()));
+    }
+}

@@ -65,6 +65,11 @@ pub use error::{DelimiterInPayload, DocumentError, Error, Fault};
 pub use prolog::check_document;
 pub use scanner::{Config, Found, Oversize, Scanner};
 
+/// The examples of `README.md`, so that they are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The byte that ends each frame.
 ///
 /// Source: `ActionScript` 3 reference, `XMLSocket`: a zero byte ends each message.

@@ -78,7 +78,8 @@ impl Decoder {
     /// Split the next piece of the stream into complete frames.
     #[pyo3(signature = (data, /))]
     fn feed<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        // Converted now, judged after the state of the decoder: see `lib.rs`.
+        // Converted now, because that can run Python code; judged after the state
+        // of the decoder, because that is the order of the errors.
         let data = input::to_bytes(data);
         let mut frames = Frames::new(py);
         let mut state = self.enter_running(py, "feed")?;

@@ -9,8 +9,8 @@
 //! - Memory is borrowed only from `bytes`, which cannot change, and from the
 //!   codec's own `ReadBuffer`. Any other buffer is copied.
 //! - While a decoder's lock is held no Python code can run: arguments are
-//!   converted and the list of results is made before, errors are made after. So
-//!   the lock is never found taken by the thread that holds it.
+//!   converted before, the list of results and errors are made after. So the lock
+//!   is never found taken by the thread that holds it.
 
 mod decoder;
 mod document;
