@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from lxml import etree
 
@@ -137,9 +139,17 @@ def test_fragment_escapes_texts_across_nodes() -> None:
     assert flash.serialize(document) == flash.serialize(root)
 
 
-def test_serialize_unescapes_nothing_that_is_no_character() -> None:
-    """An escape beyond Unicode in an element of someone else's making stays."""
-    assert flash.serialize(etree.Element("_xFFFFFF_")) == b"<_xFFFFFF_ />"
+def test_serialize_undoes_escapes_in_copies_and_not_elsewhere() -> None:
+    """What has moved to another tree is an element like any other."""
+    root = flash.parse("<a:b/>").root
+    assert root is not None
+    duplicate = copy.deepcopy(root)
+    other = etree.Element("c")
+    other.append(root)
+
+    assert flash.serialize(duplicate) == b"<a:b />"
+    assert flash.serialize(other) == b"<c><a_x003A_b /></c>"
+    assert flash.serialize(root) == b"<a_x003A_b />"
 
 
 def test_fragment_of_deepest_document_is_accepted() -> None:

@@ -103,6 +103,23 @@ def test_serialize_other_types_raises_type_error(document: object) -> None:
         flash.serialize(document)  # type: ignore[arg-type]  # what the test is about
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "a>b", "a\n", "/", "/a", "!--", "!--a", "?xml", "?XML-a", "!DocType", "![CDATA[a"],
+)
+def test_serialize_name_that_is_other_markup_raises_value_error(name: str) -> None:
+    """A program cannot be made to write markup by way of a name."""
+    with pytest.raises(ValueError, match=r"cannot be written as a name$"):
+        flash.serialize(Node(name))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a>b", "a=b", "a\t"])
+def test_serialize_attribute_that_is_other_markup_raises_value_error(name: str) -> None:
+    """Nor by way of an attribute's name."""
+    with pytest.raises(ValueError, match=r"cannot be written as a name$"):
+        flash.serialize(Node("a", {name: ""}))
+
+
 def test_serialize_deep_nodes_needs_no_stack() -> None:
     """A tree that a program built deeper than the recursion limit is written."""
     node = Node("a")
@@ -136,7 +153,7 @@ def test_serialize_lxml_element_is_written_like_a_node() -> None:
 
 def test_serialize_lxml_element_leaves_comments_and_instructions_out() -> None:
     """Their tails stay."""
-    assert of_lxml(b"<a>b<!-- c -->d<?e f?>g</a>") == "<a>bdg</a>"
+    assert of_lxml(b"<a>b<!-- c -->d<?e f?>g<?h?>i</a>") == "<a>bdgi</a>"
 
 
 def test_serialize_lxml_element_leaves_its_tail_out() -> None:
@@ -170,3 +187,70 @@ def test_serialize_lxml_element_brings_declarations_from_around_it() -> None:
     root = documents.parse(b"<a xmlns:p='u'><p:b/></a>")
 
     assert flash.serialize(root[0]) == b'<p:b xmlns:p="u" />'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '<a_x003A_b c_x003A_d="_x0001_">_x0001_</a_x003A_b>',
+        "<a_x003E__x003C_b>c</a_x003E__x003C_b>",
+        "<_x002F_a />",
+    ],
+)
+def test_serialize_lxml_element_from_elsewhere_keeps_what_looks_like_an_escape(frame: str) -> None:
+    """A name that a program let pass must not turn into another one behind its back."""
+    assert frame == of_lxml(frame.encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["a_x003E__x003C_b", "_x002F_a", "_x0021_--a", "_x003F_xml", "_x0020_", "_xFFFFFF_"]
+)
+def test_serialize_name_put_into_fragment_never_becomes_markup(name: str) -> None:
+    """An escape that `fragment` would not have made stays, also in its tree."""
+    root = flash.parse("<a:b/>").root
+    assert root is not None
+    etree.SubElement(root, name, {"c": "d"})
+
+    assert flash.serialize(root) == f'<a:b><{name} c="d" /></a:b>'.encode()
+
+
+@pytest.mark.parametrize("name", ["b_x003D_", "b_x003E_", "_x0020_", "_x000A_"])
+def test_serialize_attribute_put_into_fragment_never_becomes_markup(name: str) -> None:
+    """The same for attributes."""
+    root = flash.parse("<a:b/>").root
+    assert root is not None
+    root.set(name, "c")
+
+    assert flash.serialize(root) == f'<a:b {name}="c" />'.encode()
+
+
+def test_serialize_lxml_element_has_no_limits() -> None:
+    """What this program built may be deeper, and have longer names, than `parse` takes."""
+    root = element = etree.Element("a")
+    for _ in range(1000):
+        element = etree.SubElement(element, "n" * 2000)
+    element.set("b" * 2000, "c")
+
+    assert flash.serialize(root).count(b"<" + b"n" * 2000) == 1000
+    assert b"b" * 2000 + b'="c"' in flash.serialize(root)
+
+
+@pytest.mark.parametrize("value", ["c:\\", '\\"', "'\\'", "\"'", "\r\n\t", "<>&"])
+def test_serialize_lxml_value_reads_back(value: str) -> None:
+    """Quotes, backslashes and line ends in values arrive."""
+    root = flash.parse(flash.serialize(etree.Element("a", {"b": value}))).root
+
+    assert root is not None
+    assert value == root.get("b")
+
+
+def test_serialize_lxml_many_attributes_are_written() -> None:
+    """
+    All attributes are read in one pass, not asked for one by one.
+
+    lxml answers each of those with a search from the first one on.
+    """
+    names = " ".join(f"n{number}=''" for number in range(50_000))
+    root = documents.parse(f"<a {names}/>".encode())
+
+    assert flash.serialize(root).count(b'=""') == 50_000

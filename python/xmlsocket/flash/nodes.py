@@ -116,6 +116,7 @@ _ATTRIBUTE = re.compile(
     r"([^=> \t\r\n]++)[ \t\r\n]*+=[ \t\r\n]*+"
     r"(?:\"([^\"]*+(?:(?<=\\)\"[^\"]*+)*+)\"|'([^']*+(?:(?<=\\)'[^']*+)*+)')[ \t\r\n]*+"
 )
+_XML_ATTRIBUTE = re.compile(r"([^=> \t\r\n]++)=(?:\"([^\"]*+)\"|'([^']*+)')[ \t\r\n]*+")
 _UNTERMINATED = re.compile(r"[^=> \t\r\n]++[ \t\r\n]*+=[ \t\r\n]*+[\"']")
 _ANGLE = re.compile(r"[<>]")
 # Numbers as the player reads them: digits, then whatever letters and digits
@@ -171,10 +172,26 @@ class _Scanner:
     the status and return the end of the text.
     """
 
-    __slots__ = ("children", "declarations", "doctype", "nodes", "open", "status", "text")
+    __slots__ = (
+        "attribute",
+        "children",
+        "declarations",
+        "doctype",
+        "max_depth",
+        "max_name",
+        "nodes",
+        "open",
+        "status",
+        "text",
+        "xml",
+    )
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, xml: bool) -> None:
         self.text = text
+        self.xml = xml
+        self.attribute = _XML_ATTRIBUTE if xml else _ATTRIBUTE
+        self.max_depth = sys.maxsize if xml else MAX_DEPTH
+        self.max_name = sys.maxsize if xml else MAX_NAME
         self.status = Status.OK
         # Pieces, for a declaration that is extended over and over would be
         # copied over and over.
@@ -213,7 +230,7 @@ class _Scanner:
         """Read a declaration, DOCTYPE, comment or CDATA; what else looks so is a tag."""
         text, start = self.text, found.end(1)
         opening = text[start : start + 9].lower()
-        if opening.startswith("<?xml"):
+        if opening.startswith("<?" if self.xml else "<?xml"):
             return self._declaration(start)
         if opening == "<!doctype":
             return self._doctype(start)
@@ -234,7 +251,7 @@ class _Scanner:
         return self._start_tag(found[2] + found[3], found)
 
     def _declaration(self, start: int) -> int:
-        end = self.text.find("?>", start + 5)
+        end = self.text.find("?>", start + 2)
         if end < 0:
             return self._fail(Status.DECLARATION)
         self.declarations.append(self.text[start : end + 2])
@@ -283,7 +300,7 @@ class _Scanner:
             if self.status is not Status.OK:
                 return position
             empty = text[position] == "/"
-        if len(node.name) > MAX_NAME or len(self.open) == MAX_DEPTH:
+        if len(node.name) > self.max_name or len(self.open) == self.max_depth:
             return self._fail(Status.MEMORY)
         self.children.append(node)
         if not empty:
@@ -297,12 +314,12 @@ class _Scanner:
         while position < len(text):
             if text[position] == ">" or text.startswith("/>", position):
                 return position
-            found = _ATTRIBUTE.match(text, position)
+            found = self.attribute.match(text, position)
             if found is None:
                 broken = _UNTERMINATED.match(text, position)
                 return self._fail(Status.ELEMENT if broken is None else Status.ATTRIBUTE)
             name, double, single = found.groups()
-            if len(name) > MAX_NAME:
+            if len(name) > self.max_name:
                 return self._fail(Status.MEMORY)
             # The first of two wins (Ruffle, asnative_xml_parser).
             attributes.setdefault(name, _decoded(single if double is None else double))
@@ -310,7 +327,7 @@ class _Scanner:
         return self._fail(Status.ELEMENT)
 
 
-def scan(text: str, *, ignore_white: bool = False) -> Scan:
+def scan(text: str, *, ignore_white: bool = False, xml: bool = False) -> Scan:
     """
     Read ``text`` as Flash would, up to its first error.
 
@@ -320,9 +337,12 @@ def scan(text: str, *, ignore_white: bool = False) -> Scan:
     Args:
         text: Any text.
         ignore_white: Drop texts of nothing but space, tab, CR and LF.
+        xml: The text is well-formed XML as libxml2 writes it, from this program:
+            there are no limits, processing instructions count as declarations,
+            and a backslash means nothing.
 
     """
-    scanner = _Scanner(text)
+    scanner = _Scanner(text, xml=xml)
     scanner.run(ignore_white=ignore_white)
     xml_decl = "".join(scanner.declarations) if scanner.declarations else None
     return Scan(scanner.status, xml_decl, scanner.doctype, scanner.nodes)

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from lxml import etree
 
 from .. import documents
+from ..exceptions import safe_text
 from .encoding import decode
 from .nodes import Node, Status, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Literal
+    from collections.abc import Callable, Iterable
+    from typing import Literal
 
 __all__ = ["Document", "parse", "serialize"]
 
@@ -81,7 +82,9 @@ class Document:
           the character in four to six hexadecimal digits: a colon and all else
           that makes no plain name, and in texts and values control characters,
           lone surrogates, U+FFFE and U+FFFF. An underscore that would begin such
-          a sequence is itself written ``_x005F_``. `serialize` undoes all that.
+          a sequence is itself written ``_x005F_``. `serialize` undoes that for
+          elements in the tree of a ``fragment`` or a copy of it, and for no
+          others, whose names may be meant as they are.
 
         Raises:
             DocumentError: If lxml's parser finds the document too large: one
@@ -90,8 +93,11 @@ class Document:
 
         """
         if self._fragment is None:
-            text = _write([Node("fragment", None, self.nodes)], _lxml_name, _lxml_text, _lxml_value)
+            top = Node("fragment", None, self.nodes)
+            names = _LxmlNames().__getitem__
+            text = _write([top], _Style(names, names, _lxml_text, _lxml_value))
             self._fragment = documents.parse(text.encode())
+            self._fragment.getroottree().docinfo.URL = _ESCAPED
         return self._fragment
 
     @property
@@ -116,9 +122,10 @@ def parse(
     Parse one frame as Flash does.
 
     Never raises because of what the frame holds, unless ``errors="strict"`` asks
-    for it. The work is linear in the length of the frame. Elements nest up to
-    `MAX_DEPTH` deep and names have up to `MAX_NAME` characters, beyond which the
-    status is `Status.MEMORY`.
+    for it. The work is linear in the length of the frame, but done in Python:
+    several times that of `xmlsocket.parse`, most of all for frames of nothing
+    but tags. Elements nest up to `MAX_DEPTH` deep and names have up to `MAX_NAME`
+    characters, beyond which the status is `Status.MEMORY`.
 
     Usable as ``parse`` of a connection; with options,
     ``functools.partial(flash.parse, ignore_white=True)``.
@@ -159,22 +166,24 @@ def serialize(document: Document | Node | etree._Element | str | bytes) -> bytes
 
     The declarations come first, wherever they stood. An empty element is written
     ``<a />``, values stand in double quotes, and the five characters of XML are
-    escaped in texts and values, nothing else. Where Flash's own form would be
-    read back as something else, even by Flash, three things differ: a backslash
-    at the end of a value is ``&#92;``, a name that ends with a slash is followed
-    by a space, and a byte order mark at the very start is ``&#65279;``.
+    escaped in texts and values, nothing else. Three things differ from Flash,
+    whose own form `parse` would read back as something else: a backslash at the
+    end of a value is ``&#92;``, a name that ends with a slash is followed by a
+    space, and a byte order mark at the very start is ``&#65279;``.
 
     Args:
         document: A `Document`; one element, as a `Node` or of lxml, where
             comments and processing instructions are left out, prefixes and
             namespace declarations written, and the escapes of
-            `Document.fragment` undone; text, written as it is; or bytes, taken
-            as they are.
+            `Document.fragment` undone in its tree; text, written as it is; or
+            bytes, taken as they are.
 
     Returns:
         UTF-8. A lone surrogate becomes U+FFFD, as in Flash.
 
     Raises:
+        ValueError: If a `Node` or an attribute of one has no name, or one that
+            would be read as other markup. `parse` makes no such names.
         TypeError: If the document is of another type.
 
     Source: Ruffle, avm1/xml_socket; Gnash, XML.as; swfdec, xml-escape; for
@@ -185,15 +194,19 @@ def serialize(document: Document | Node | etree._Element | str | bytes) -> bytes
         return document
     if isinstance(document, Document):
         declarations = (document.xml_decl or "") + (document.doctype_decl or "")
-        text = declarations + _write(document.nodes, _flash_name, _escaped, _flash_value)
+        text = declarations + _write(document.nodes, _FLASH)
         if text.startswith("\ufeff"):
             text = "&#65279;" + text[1:]
     elif isinstance(document, Node):
-        text = _write([document], _flash_name, _escaped, _flash_value)
+        text = _write([document], _FLASH)
     elif isinstance(document, str):
         text = document
     elif etree.iselement(document) and isinstance(document.tag, str):  # no comment or its like
-        text = _write(_from_lxml(document), _flash_name, _escaped, _flash_value)
+        # By way of libxml2's writer, which knows all about namespaces. The
+        # attributes that lxml hands out one by one cost quadratic time.
+        xml = scan(documents.serialize(document).decode(), xml=True)
+        escaped = document.getroottree().docinfo.URL == _ESCAPED
+        text = _write(xml.nodes, _UNESCAPED if escaped else _FLASH)
     else:
         raise TypeError(
             "document must be a Document, a Node, an element, str or bytes, "
@@ -205,13 +218,16 @@ def serialize(document: Document | Node | etree._Element | str | bytes) -> bytes
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _write(
-    nodes: Iterable[Node | str],
-    named: Callable[[str], str],
-    written: Callable[[str], str],
-    valued: Callable[[str], str],
-) -> str:
-    """Write nodes; the functions say how names, texts and values are written."""
+class _Style(NamedTuple):
+    """How the parts of a document are written."""
+
+    name: Callable[[str], str]
+    attribute: Callable[[str], str]
+    text: Callable[[str], str]
+    value: Callable[[str], str]
+
+
+def _write(nodes: Iterable[Node | str], style: _Style) -> str:
     pieces: list[str] = []
     # Adjacent texts are written as one: they will be read as one, and an escape
     # for lxml must not arise where they meet.
@@ -224,20 +240,23 @@ def _write(
             if isinstance(node, str):
                 texts.append(node)
                 continue
-            name = named(node.name)
+            name = style.name(node.name)
             # "<a/>" would be an empty "a", "</a/>" the end of one.
             space = " " if name.endswith("/") else ""
-            pieces.append(written("".join(texts)))
+            pieces.append(style.text("".join(texts)))
             texts.clear()
             pieces.append(f"<{name}")
-            pieces += [f' {named(key)}="{valued(value)}"' for key, value in node.attributes.items()]
+            pieces += [
+                f' {style.attribute(key)}="{style.value(value)}"'
+                for key, value in node.attributes.items()
+            ]
             if node.children:
                 pieces.append(">" if node.attributes else f"{space}>")
                 stack.append((iter(node.children), f"</{name}{space}>"))
                 break
             pieces.append(" />")
         else:
-            pieces.append(written("".join(texts)))
+            pieces.append(style.text("".join(texts)))
             texts.clear()
             pieces.append(end)
             stack.pop()
@@ -254,7 +273,22 @@ def _escaped(text: str) -> str:
     )
 
 
+# What the scanner reads as the name that it is.
+_IS_NAME = re.compile(r"(?!/|!--|\?xml|!doctype|!\[cdata\[)[^> \t\r\n]++", re.IGNORECASE | re.ASCII)
+_IS_ATTRIBUTE = re.compile(r"[^=> \t\r\n]++")
+
+
 def _flash_name(name: str) -> str:
+    return _checked(name, _IS_NAME)
+
+
+def _flash_attribute(name: str) -> str:
+    return _checked(name, _IS_ATTRIBUTE)
+
+
+def _checked(name: str, pattern: re.Pattern[str]) -> str:
+    if pattern.fullmatch(name) is None:
+        raise ValueError(f"'{safe_text(name, 40)}' cannot be written as a name")
     return name
 
 
@@ -262,6 +296,14 @@ def _flash_value(value: str) -> str:
     value = _escaped(value)
     return value[:-1] + "&#92;" if value.endswith("\\") else value
 
+
+_FLASH = _Style(_flash_name, _flash_attribute, _escaped, _flash_value)
+
+
+# Marks the trees of `Document.fragment`. Names are only unescaped there: elsewhere
+# "p_x003A_b" is somebody's name, which a program may have let pass because it is
+# not "p:b". A document cannot give itself this address.
+_ESCAPED = "xmlsocket:flash.fragment"
 
 # The escaping for lxml. Names: NCName of XML 1.0, fifth edition, and not "xmlns",
 # which would declare a namespace. An underscore is escaped before anything that
@@ -278,9 +320,8 @@ _NAME_ESCAPE = re.compile("_x([0-9A-F]{4,6})_")
 # Texts: fewer codes, so that fewer of the texts that other programs put into
 # lxml elements could be mistaken for an escape.
 _CODES = "00[01][0-9A-F]|D[89A-F][0-9A-F]{2}|FFF[EF]|005F"
-_UNWRITABLE = re.compile(
-    f"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]|_(?=x(?:{_CODES}))"
-)
+_UNWRITABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]")
+_UNDERSCORE = re.compile(f"_(?=x(?:{_CODES}))")
 _TEXT_ESCAPE = re.compile(f"_x({_CODES})_")
 
 
@@ -289,77 +330,59 @@ def _escape(match: re.Match[str]) -> str:
     return f"_x{ord(first):04X}_{rest}"
 
 
-def _unescape(match: re.Match[str]) -> str:
-    number = int(match[1], 16)
-    return chr(number) if number <= sys.maxunicode else match[0]
+# A table, for a megabyte of control characters is not worth a call for each.
+_UNWRITABLES = {
+    number: f"_x{number:04X}_"
+    for number in (*range(0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+    if _UNWRITABLE.match(chr(number))
+}
 
 
-def _lxml_name(name: str) -> str:
-    return _UNNAMEABLE.sub(_escape, name)
+class _LxmlNames(dict[str, str]):
+    """The names of one document as lxml gets them; each is worked out once."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = escaped = _UNNAMEABLE.sub(_escape, name)
+        return escaped
 
 
 def _lxml_text(text: str) -> str:
-    return _escaped(_UNWRITABLE.sub(_escape, text)).replace("\r", "&#13;")
+    text = _UNDERSCORE.sub("_x005F_", text)
+    if _UNWRITABLE.search(text) is not None:
+        text = text.translate(_UNWRITABLES)
+    return _escaped(text).replace("\r", "&#13;")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    number = int(match[1], 16)
+    return chr(number) if number <= sys.maxunicode else match[0]
 
 
 def _lxml_value(value: str) -> str:
     return _lxml_text(value).replace("\n", "&#10;").replace("\t", "&#9;")
 
 
-def _from_lxml(element: etree._Element) -> list[Node | str]:
-    """Turn one lxml element without its tail into nodes, escapes undone."""
-    top = Node("")
-    stack = [top]
-    # iterwalk reports the declarations of each element, not those around the first.
-    declarations = dict(element.nsmap)
-    walk = etree.iterwalk(element, events=("start-ns", "start", "end", "comment", "pi"))
-    for event, item in cast("Iterator[tuple[str, Any]]", walk):
-        if event == "start-ns":
-            prefix, uri = item
-            declarations[prefix or None] = uri
-            continue
-        if event == "start":
-            if item.tag is etree.Entity:
-                _add_text(stack[-1], item.text)
-                continue
-            node = _element_node(item, declarations)
-            declarations = {}
-            stack[-1].children.append(node)
-            stack.append(node)
-            _add_text(node, item.text)
-            continue
-        if event == "end" and item.tag is not etree.Entity:
-            stack.pop()
-        if item is not element:
-            _add_text(stack[-1], item.tail)
-    return top.children
+def _unescaped_name(name: str) -> str:
+    return _unescaped(name, _IS_NAME)
 
 
-def _add_text(node: Node, text: str | None) -> None:
-    if text:
-        node.children.append(_TEXT_ESCAPE.sub(_unescape, text))
+def _unescaped_attribute(name: str) -> str:
+    return _unescaped(name, _IS_ATTRIBUTE)
 
 
-def _element_node(element: etree._Element, declarations: dict[str | None, str]) -> Node:
-    node = Node(_flat(str(element.tag), element.prefix))
-    for prefix, uri in declarations.items():
-        node.attributes["xmlns" if prefix is None else f"xmlns:{prefix}"] = uri
-    prefixes: dict[str, str] | None = None
-    for key, value in element.attrib.items():
-        prefix = None
-        if key.startswith("{"):
-            if prefixes is None:
-                prefixes = {uri: name for name, uri in element.nsmap.items() if name}
-                prefixes[_XML_NAMESPACE] = "xml"
-            prefix = prefixes[key[1:].partition("}")[0]]
-        node.attributes[_flat(key, prefix)] = _TEXT_ESCAPE.sub(_unescape, value)
-    return node
+def _unescaped(name: str, pattern: re.Pattern[str]) -> str:
+    unescaped = _NAME_ESCAPE.sub(_unescape, name)
+    # A program may have put elements with names of its own into the tree: a
+    # written-out ">" must not become markup.
+    return unescaped if pattern.fullmatch(unescaped) is not None else name
 
 
-_XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
+def _unescaped_text(text: str) -> str:
+    return _escaped(_TEXT_ESCAPE.sub(_unescape, text))
 
 
-def _flat(tag: str, prefix: str | None) -> str:
-    """Return lxml's name as a document has it, escapes undone."""
-    name = _NAME_ESCAPE.sub(_unescape, tag.rpartition("}")[2])
-    return name if prefix is None else f"{prefix}:{name}"
+def _unescaped_value(value: str) -> str:
+    return _flash_value(_TEXT_ESCAPE.sub(_unescape, value))
+
+
+_UNESCAPED = _Style(_unescaped_name, _unescaped_attribute, _unescaped_text, _unescaped_value)
