@@ -84,6 +84,18 @@ def test_take_all_after_take_keeps_the_order() -> None:
     assert 0 == connection.stats.queued_in
 
 
+def test_take_long_frames_stay_in_the_account_until_they_are_near() -> None:
+    """What is moved ahead of being taken is bounded, so that reading does not resume too early."""
+    connection = BaseConnection(settings(max_size=None))
+    size = 100_000
+    arrive(connection, (b"x" * size + b"\0") * 10)
+    connection._take()
+
+    assert 8 * (size + FRAME_OVERHEAD) == connection._charge
+    assert 9 * (size + FRAME_OVERHEAD) == connection.stats.queued_in
+    assert [size] * 9 == [len(frame) for frame in connection._take_all()]
+
+
 # Life signs
 
 

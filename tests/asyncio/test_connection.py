@@ -460,6 +460,24 @@ async def test_send_cancelled_while_waiting_goes_whole() -> None:
         assert b"".join(bytes([letter]) * size + b"\0" for letter in b"abc") == data
 
 
+async def test_send_goes_on_at_the_low_mark_while_more_is_queued() -> None:
+    """A waiting send() returns when the queue has fallen to the low mark, not when it is empty."""
+    async with raw(write_limit=(2**22, 2**22)) as (connection, reader, _):
+        left: list[int] = []
+
+        async def send() -> None:
+            await connection.send(b"x" * 2**18)
+            left.append(connection._waiting_out())
+
+        tasks = [asyncio.create_task(send()) for _ in range(80)]
+        await until(lambda: connection._writing_paused)
+        before = len(left)
+        await reader.readexactly(80 * (2**18 + 1))
+        await asyncio.gather(*tasks)
+
+        assert 0 < max(left[before:]) <= 2**22
+
+
 async def test_send_waiting_when_the_peer_goes_raises() -> None:
     """A send() that waits ends with the connection."""
     async with raw(write_limit=0) as (connection, _, writer):
@@ -718,12 +736,14 @@ async def test_broadcast_cuts_the_peer_that_does_not_read_and_spares_the_others(
 async def test_broadcast_write_cap_is_exact_to_one_frame() -> None:
     """What waits for a peer never exceeds the cap by more than the frame that hit it."""
     async with raw(limits=Limits(write_cap=2**18), write_limit=0) as (connection, _, _writer):
-        frame = b"x" * 9_999
+        while not connection._writing_paused:
+            xmlsocket.broadcast([connection], b"x" * 2**17)
+        assert connection._in_transport > 0
         while connection.close_reason is None:
             before = connection._waiting_out()
-            xmlsocket.broadcast([connection], frame)
+            xmlsocket.broadcast([connection], b"x" * 99)
 
-        assert 2**18 - 10_127 <= before <= 2**18
+        assert 2**18 - 228 < before <= 2**18
 
 
 async def test_broadcast_without_cap_keeps_everything() -> None:
