@@ -54,8 +54,8 @@ demo: build  ## five clients talk through a chat server (DEMO=stay leaves the se
 test: lint types test-rust test-python  ## lint, types, Rust and Python tests: a few minutes
 
 .PHONY: test-rust
-test-rust:  ## the codec crate's tests
-	cargo test --quiet --locked --package xmlsocket-codec
+test-rust:  ## the tests of the codec crate and of the load generator
+	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-bench
 
 .PHONY: test-python
 test-python: dev  ## the Python tests that take no longer than a moment each
@@ -102,6 +102,19 @@ format: dev  ## rewrite the code as the linters want it
 .PHONY: bench-codec
 bench-codec: dev  ## the codec against pure-Python splitting, as ratios in one run
 	$(PY) -m benches.compare
+
+.PHONY: bench-peers
+bench-peers: dev  ## build the rivals: Go, Rust, Java, Python; says loudly what is missing
+	$(PY) -m pip install --quiet --group bench
+	$(PY) -m benches.peers.build
+
+.PHONY: bench
+bench: bench-peers  ## servers over loopback beside their rivals, with a record in benches/record
+	$(PY) -m benches.servers --record servers
+
+.PHONY: bench-quick
+bench-quick: bench-peers  ## the same in a few minutes, without a record
+	$(PY) -m benches.servers --quick
 
 # Packages
 
