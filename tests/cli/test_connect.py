@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -251,12 +252,19 @@ def test_connect_folder_as_file_is_one_line(
     assert ("", f"xmlsocket: cannot read {tmp_path}: is a directory\n") == capsys.readouterr()
 
 
-def test_connect_input_that_cannot_be_read_is_one_line() -> None:
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_connect_input_that_cannot_be_read_is_one_line(kind: str) -> None:
     """A standard input that was opened for writing only is told apart from an empty one."""
-    with scripted([expect_end()]) as server, Path(os.devnull).open("wb") as unreadable:
+    reader, writer = os.pipe()
+    with (
+        FileIO(reader),
+        FileIO(writer, "wb") as pipe,
+        Path(os.devnull).open("wb") as file,
+        scripted([expect_end()]) as server,
+    ):
         result = subprocess.run(
             [*COMMAND, "connect", "127.0.0.1", str(server.port)],
-            stdin=unreadable,
+            stdin=file if kind == "file" else pipe,
             capture_output=True,
             timeout=PATIENCE,
             env=environment(),

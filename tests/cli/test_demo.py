@@ -346,6 +346,18 @@ def test_screen_at_a_terminal_has_colours_and_a_bar(monkeypatch: pytest.MonkeyPa
         assert len(line) <= 110
 
 
+def test_screen_failures_are_listed_and_no_rate_is_made_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What broke off has no speed; what went wrong stands above the verdict."""
+    missed = [Tally(part.name, 11, 40, missing=40) for part in SMALL.parts]
+    Screen(SMALL).summary(stage.Outcome(missed, ["rita: OSError: rain"], 3, None))
+
+    out = capsys.readouterr().out
+    assert "rate" not in out
+    assert "\n  errors      201\n  rita: OSError: rain\n\n  failed: " in out
+
+
 def test_traffic_covers_what_real_servers_carry() -> None:
     """At least 20 documents, all different, of all the kinds that the demo promises."""
     documents = dict(script.traffic())

@@ -26,7 +26,7 @@ __all__ = ["converse"]
 
 def _history() -> History:
     """Keep what is typed in the user's state directory, readable by no one else."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover - the other branch is taken here
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     else:
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

@@ -180,7 +180,7 @@ class _Performance:
         """End all connections, after what is queued for them, and so all clients."""
         if and_server:
             # Before the connections: a client that comes late must not stay.
-            self._server.close(0)
+            self._server.close(1)
         await asyncio.gather(*(connection.close() for connection in self._server.connections))
 
     def _note_errors(self, clients: dict[str, asyncio.Future[Any]]) -> None:
