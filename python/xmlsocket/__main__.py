@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 _EXTRA = {"typer", "rich", "prompt_toolkit"}
@@ -15,6 +16,10 @@ def main() -> None:
     makes no sense. A package that only the command line needs and that is not
     installed is such a failure too, and the line names the extra.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Documents may hold any character; an old code page is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):  # not None, not something of a debugger
+            stream.reconfigure(errors="backslashreplace")
     try:
         # Imported here: the library is used without the extra, and this module
         # must be able to say so.

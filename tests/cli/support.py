@@ -34,14 +34,16 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | {"PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"} | changes
 
 
-def run(*arguments: str | Path | int, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run the command to its end with ``given`` on its standard input."""
+def run(
+    *arguments: str | Path | int, given: bytes = b"", **changes: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command to its end, ``given`` on its input, ``changes`` made to the environment."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         input=given,
         capture_output=True,
         timeout=PATIENCE,
-        env=environment(),
+        env=environment(**changes),
         check=False,
     )
 

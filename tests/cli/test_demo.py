@@ -270,6 +270,14 @@ def test_demo_shows_the_conversation_and_exits_0() -> None:
         assert f"  ({name}, {len(document):,} bytes)\n" in out
 
 
+def test_demo_terminal_without_the_characters_gets_escapes() -> None:
+    """Where the encoding of the output lacks characters, they are escaped; nothing fails."""
+    result = run("demo", PYTHONIOENCODING="ascii")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b"\\u4f60\\u597d!" in result.stdout
+
+
 def test_demo_broken_chat_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
