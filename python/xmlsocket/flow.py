@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FRAME_OVERHEAD", "Backoff", "WaterMarks", "reconnect_delays"]
 
+# Of our own: a program that seeds the random module keeps its sequence, and many
+# clients that were seeded alike do not come back at the same moment.
+_jitter = random.Random()  # noqa: S311 - no secret
+
 FRAME_OVERHEAD = 128
 """Bytes charged for a queued frame beyond its length.
 
@@ -68,7 +72,7 @@ def reconnect_delays(
     """
     delay = first
     while True:
-        yield delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        yield delay * _jitter.uniform(0.5, 1.0)
         delay = min(delay * factor, longest)
 
 
