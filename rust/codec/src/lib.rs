@@ -7,8 +7,8 @@
 //! - [`Scanner`] is the decoder without memory: it knows what was searched and
 //!   what the limits are, for callers that keep the stream in a buffer of their
 //!   own.
-//! - [`encode`], [`encode_many`] and [`encode_into`] append the delimiter and
-//!   refuse a payload that holds one.
+//! - [`encode`] and [`encode_many`] append the delimiter and refuse a payload that
+//!   holds one.
 //! - [`check_document`] refuses, without parsing, what no XML parser should be
 //!   asked to read: invalid UTF-8, a `DOCTYPE`, no XML at all.
 //!
@@ -60,7 +60,7 @@ mod scanner;
 mod search;
 
 pub use decoder::Decoder;
-pub use encoder::{encode, encode_into, encode_many, encoded_len};
+pub use encoder::{check_payloads, encode, encode_many, write_frames};
 pub use error::{DelimiterInPayload, DocumentError, Error, Fault};
 pub use prolog::check_document;
 pub use scanner::{Config, Found, Oversize, Scanner};

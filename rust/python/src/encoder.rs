@@ -1,94 +1,113 @@
 //! The way out: payloads become frames.
 
+use std::ptr;
+
 use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBytes, PyString};
-use xmlsocket_codec::{encode_into, encoded_len};
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use xmlsocket_codec::{check_payloads, write_frames};
 
 use crate::errors::DelimiterInPayload;
 use crate::input;
 
-/// Bytes of a payload that nothing can change: `bytes`, or the UTF-8 of a `str`.
-enum Payload {
-    Bytes(PyBackedBytes),
-    Text(PyBackedStr),
+/// Bytes of a payload that nothing can change.
+enum Payload<'a, 'py> {
+    /// Those of a `bytes`, or the UTF-8 of a `str`, as long as the object lives.
+    Borrowed(&'a [u8]),
+    /// A copy of any other buffer.
+    Copied(Bound<'py, PyBytes>),
 }
 
-impl AsRef<[u8]> for Payload {
+impl AsRef<[u8]> for Payload<'_, '_> {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Text(text) => text.as_bytes(),
+            Self::Borrowed(bytes) => bytes,
+            Self::Copied(bytes) => bytes.as_bytes(),
         }
     }
 }
 
-impl Payload {
-    fn new(payload: Bound<'_, PyAny>) -> PyResult<Self> {
-        let payload = match payload.cast_into_exact::<PyBytes>() {
-            Ok(bytes) => return Ok(Self::Bytes(bytes.into())),
-            Err(error) => error.into_inner(),
-        };
-        if let Ok(text) = payload.cast::<PyString>() {
-            return Ok(Self::Text(text.clone().try_into()?));
+impl<'a, 'py> Payload<'a, 'py> {
+    fn new(payload: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if payload.is_exact_instance_of::<PyBytes>() {
+            return Ok(Self::Borrowed(payload.extract()?));
         }
-        let copy = input::to_bytes(&payload).map_err(|error| {
-            if error.is_instance_of::<PyTypeError>(payload.py()) {
-                return not_a_payload(&payload);
+        if payload.is_instance_of::<PyString>() {
+            let text: &str = payload.extract()?;
+            return Ok(Self::Borrowed(text.as_bytes()));
+        }
+        match input::to_bytes(&payload) {
+            Ok(copy) => Ok(Self::Copied(copy)),
+            Err(error) if error.is_instance_of::<PyTypeError>(payload.py()) => {
+                let kind = payload.get_type().name()?;
+                Err(PyTypeError::new_err(format!(
+                    "payload must be bytes-like or str, not {kind}"
+                )))
             }
-            error
-        })?;
-        Ok(Self::Bytes(copy.into()))
-    }
-}
-
-fn not_a_payload(payload: &Bound<'_, PyAny>) -> PyErr {
-    match payload.get_type().name() {
-        Ok(kind) => PyTypeError::new_err(format!("payload must be bytes-like or str, not {kind}")),
-        Err(error) => error,
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// Return a payload as one frame: itself and the delimiter.
 #[pyfunction]
 #[pyo3(signature = (payload, /))]
-pub(crate) fn encode<'py>(
-    py: Python<'py>,
-    payload: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let payload = Payload::new(payload)?;
-    write(py, &[payload], |fault| {
-        DelimiterInPayload::new_err(fault.index)
-    })
+pub(crate) fn encode<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let payloads = [Payload::new(payload.as_borrowed())?];
+    let length =
+        check_payloads(&payloads).map_err(|fault| DelimiterInPayload::new_err(fault.index))?;
+    write(payload.py(), &payloads, length)
 }
 
 /// Return every payload as a frame, all in one `bytes`, in order.
 #[pyfunction]
 #[pyo3(signature = (payloads, /))]
-pub(crate) fn encode_many<'py>(
-    py: Python<'py>,
-    payloads: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    // All of them first, as documented: what the iterable raises comes before any
-    // fault of a payload.
-    let items = payloads.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+pub(crate) fn encode_many<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let py = payloads.py();
+    // A tuple keeps its items alive and cannot change; from a list it is made at
+    // the speed of a copy.
+    //
+    // SAFETY: we are attached; what is returned is null or a new tuple.
+    let items: Bound<'_, PyTuple> = unsafe {
+        let items = ffi::PySequence_Tuple(payloads.as_ptr());
+        Bound::from_owned_ptr_or_err(py, items)?.cast_into_unchecked()
+    };
     let payloads = items
-        .into_iter()
+        .iter_borrowed()
         .map(Payload::new)
         .collect::<PyResult<Vec<_>>>()?;
-    write(py, &payloads, |fault| {
-        DelimiterInPayload::new_err((fault.index, fault.item))
-    })
+    let length = check_payloads(&payloads)
+        .map_err(|fault| DelimiterInPayload::new_err((fault.index, fault.item)))?;
+    write(py, &payloads, length)
 }
 
-/// Writes the frames into an object of exactly their size.
+/// Writes the frames of `payloads`, `length` bytes, into an object of that size.
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "sizes of objects in memory fit in an isize"
+)]
 fn write<'py>(
     py: Python<'py>,
     payloads: &[Payload],
-    refuse: impl FnOnce(xmlsocket_codec::DelimiterInPayload) -> PyErr,
+    length: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, encoded_len(payloads), |memory| {
-        encode_into(payloads, memory).map_err(refuse)
-    })
+    // SAFETY: we are attached. What is returned is null or a new object of type
+    // `bytes` with room for `length` bytes, which nobody else knows yet. Only as
+    // much is written as there is room, and all of it is: `check_payloads` has
+    // counted what `write_frames` writes, and payloads cannot change.
+    unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(ptr::null(), length as ffi::Py_ssize_t);
+        let frames = Bound::from_owned_ptr_or_err(py, object)?;
+        let mut end = ffi::PyBytes_AsString(object).cast::<u8>();
+        let mut room = length;
+        write_frames(payloads, |bytes| {
+            assert!(bytes.len() <= room);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
+            end = end.add(bytes.len());
+            room -= bytes.len();
+        });
+        assert!(room == 0);
+        Ok(frames.cast_into_unchecked())
+    }
 }
