@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from xmlsocket import XMLSocket
+from xmlsocket.flash import serialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lxml import etree
+    from xmlsocket.flash import Document
 
 __all__ = ["Events", "Parsing", "Place", "Program", "Recorded", "background_threads"]
 
@@ -60,9 +61,9 @@ class Parsing(XMLSocket):
         self.events.record("onData", src)
         super().onData(src)
 
-    def onXML(self, doc: etree._Element) -> None:  # noqa: N802
-        """Record the name of the root element."""
-        self.events.record("onXML", doc.tag)
+    def onXML(self, doc: Document) -> None:  # noqa: N802
+        """Record how parsing ended and what was read, as Flash writes it."""
+        self.events.record("onXML", int(doc.status), serialize(doc).decode())
 
     def onClose(self) -> None:  # noqa: N802
         """Record the end."""

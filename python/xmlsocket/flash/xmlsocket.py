@@ -11,20 +11,20 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import codec
-from ..connection import RepeatedLog
-from ..documents import parse, serialize
-from ..exceptions import DocumentError, InvalidState
+from ..documents import serialize
+from ..exceptions import InvalidState
 from ..limits import Limits
 from .background import CLOSE_TIMEOUT, Background, post
 from .link import Link
+from .nodes import Node
+from .xml import Document, parse
+from .xml import serialize as serialize_flash
 
 if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
-
-    from lxml import etree
 
     from ..connection import Logger
     from .sandbox import Sandbox
@@ -48,7 +48,7 @@ class XMLSocket:
 
         with XMLSocket() as socket:
             socket.onConnect = greet
-            socket.onXML = lambda doc: print(doc.tag)
+            socket.onXML = lambda doc: print(doc.nodes)
             if socket.connect("127.0.0.1", 9339):
                 socket.wait()
 
@@ -82,8 +82,6 @@ class XMLSocket:
         ValueError: If ``max_size`` is negative.
 
     Attributes:
-        malformed_skipped: Messages that held no XML document, so that
-            `onXML` was not called.
         why: Why the last `connect` returned False or led to ``onConnect(False)``,
             in words; empty when it did not. Flash did not tell.
 
@@ -102,14 +100,12 @@ class XMLSocket:
         logger: Logger | None = None,
     ) -> None:
         codec.Decoder(max_size=max_size)  # the decoder owns the rule for max_size
-        self.malformed_skipped = 0
         self.why = ""
         self._ssl = ssl
         self._max_size = max_size
         self._limits = limits
         self._sandbox = sandbox
         self._logger = logging.getLogger("xmlsocket.flash") if logger is None else logger
-        self._repeated = RepeatedLog(self._logger)
         self._timeout = 20_000
         # Guards what follows, and all of a link that threads other than the
         # loop's touch. Never held while a handler runs. Re-entrant, because a
@@ -128,7 +124,7 @@ class XMLSocket:
         # To a type checker attributes, or assigning to them would be an error.
         onConnect: Callable[[bool], object]
         onData: Callable[[str], object]
-        onXML: Callable[[etree._Element], object]
+        onXML: Callable[[Document], object]
         onClose: Callable[[], object]
     else:
 
@@ -151,9 +147,9 @@ class XMLSocket:
             """
             Receive the text of a message; by default parse it and call `onXML`.
 
-            Overriding it suppresses all parsing. A message that holds no XML
-            document is logged and counted in ``malformed_skipped``
-            (provisional: Flash calls onXML with what it could read).
+            Overriding it suppresses all parsing. A program for which Flash's
+            ``XML.prototype.ignoreWhite`` was set overrides it with
+            ``self.onXML(flash.parse(src, ignore_white=True))``.
 
             Args:
                 src: The message without its zero byte, an empty one included.
@@ -164,16 +160,20 @@ class XMLSocket:
             Source: ActionScript dictionary, XMLSocket.onData.
 
             """
-            self._parse(src)
+            self.onXML(parse(src))
 
-        def onXML(self, doc: etree._Element) -> None:
+        def onXML(self, doc: Document) -> None:
             """
             Receive the parsed document of a message; does nothing by default.
 
-            Args:
-                doc: The root element (provisional: it will be Flash's document).
+            Called for every message: what is not XML, an empty message included,
+            makes a document too, and an error in it is in its ``status``.
 
-            Source: ActionScript dictionary, XMLSocket.onXML.
+            Args:
+                doc: What Flash makes of the message: ``doc.nodes`` holds elements
+                    and texts, ``doc.root`` the first element for lxml.
+
+            Source: ActionScript dictionary, XMLSocket.onXML and XML.status.
 
             """
 
@@ -188,16 +188,6 @@ class XMLSocket:
             Source: ActionScript dictionary, XMLSocket.onClose.
 
             """
-
-    def _parse(self, src: str) -> None:
-        try:
-            # A lone surrogate, which Flash's decoder lets pass, is no XML either.
-            document = parse(src.encode("utf-8", "surrogatepass"))
-        except DocumentError as exc:
-            self.malformed_skipped += 1
-            self._repeated.warning("! message without an XML document skipped: %s", exc)
-        else:
-            self.onXML(document)
 
     # Methods
 
@@ -293,15 +283,19 @@ class XMLSocket:
         ``Limits.write_cap`` bytes (4 MiB) wait for it, the connection is cut.
 
         Args:
-            object: An lxml element, which goes as its serialisation; text or
-                bytes, which go as they are; or anything else, which goes as
-                ``str(object)``, but ``True``, ``False`` and ``None`` as
-                ActionScript writes them: ``true``, ``false``, ``null``.
+            object: A `flash.Document` or `flash.Node`, which goes as Flash
+                writes it; an lxml element, which goes as its serialisation (one
+                of a document's ``fragment`` needs `flash.serialize`, which
+                undoes its escapes); text or bytes, which go as they are; or
+                anything else, which goes as ``str(object)``, but ``True``,
+                ``False`` and ``None`` as ActionScript writes them: ``true``,
+                ``false``, ``null``.
 
         Raises:
             DelimiterInPayload: If the message holds a zero byte, where Flash
                 would send two messages. Nothing is sent.
             UnicodeEncodeError: If the text holds a lone surrogate.
+            ValueError: If a `flash.Node` has a name that no markup can hold.
 
         Source: ActionScript dictionary, XMLSocket.send and Boolean.toString.
 
@@ -391,6 +385,8 @@ def _to_payload(value: Any) -> bytes:
         return b"null" if value is None else str(value).lower().encode()
     if isinstance(value, str):
         return value.encode()
+    if isinstance(value, Document | Node):
+        return serialize_flash(value)
     try:
         return serialize(value)
     except TypeError:  # no element

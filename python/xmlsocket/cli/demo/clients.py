@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from ... import connect, parse
-from ...flash import XMLSocket
+from ...flash import Node, XMLSocket
 from ...sync import connect as sync_connect
 from .script import Actor
 
 if TYPE_CHECKING:
     import asyncio
 
-    from lxml import etree
-
+    from ...flash import Document
     from .script import Part
 
 __all__ = ["asyncio_client", "dictionary_client", "sync_client"]
@@ -52,10 +50,7 @@ class _ChatClient(XMLSocket):
     """
 
     def __init__(self, actor: Actor) -> None:
-        # Not all that the player plays is XML, and that is no news here.
-        logger = logging.getLogger("xmlsocket.demo")
-        logger.setLevel(logging.ERROR)
-        super().__init__(logger=logger)
+        super().__init__()
         self.connected = False
         self.displayed: list[tuple[str | None, str | None]] = []
         self._actor = actor
@@ -68,9 +63,11 @@ class _ChatClient(XMLSocket):
             self.send(parse(answer))
         super().onData(src)
 
-    def onXML(self, doc: etree._Element) -> None:  # noqa: N802 - ActionScript's name
-        if doc.tag == "MESSAGE":
-            self.displayed.append((doc.get("USER"), doc.get("TEXT")))
+    def onXML(self, doc: Document) -> None:  # noqa: N802 - ActionScript's name
+        # Not all that is said here is XML; a document is made of it all the same.
+        first = doc.nodes[0] if doc.nodes else None
+        if isinstance(first, Node) and first.name == "MESSAGE":
+            self.displayed.append((first.attributes.get("USER"), first.attributes.get("TEXT")))
 
 
 def dictionary_client(host: str, port: int, actor: Actor) -> int:
