@@ -134,6 +134,95 @@ def test_parse_encoding_alias_of_utf_8_and_unknown() -> None:
         parse(b"<a/>", encoding="no-such")
 
 
+def test_parse_encoding_drops_the_declaration_at_the_start_only() -> None:
+    """What looks like a declaration further on is text, and stays."""
+    frame = b'<?xml version="1.0"?><a><![CDATA[<?xml x?>]]></a>'
+
+    assert "<?xml x?>" == parse(frame, encoding="latin-1").text
+    assert "<?xml x?>" == parse(frame[21:], encoding="latin-1").text
+    with pytest.raises(DocumentError):
+        parse(b'<a><?xml version="1.0"?></a>', encoding="latin-1")
+
+
+@pytest.mark.parametrize("filler", [b" ", b"<", b"<?xml "])
+def test_parse_encoding_of_a_megabyte_looks_for_a_declaration_once(filler: bytes) -> None:
+    """Blanks are not searched again from each of them: that took half an hour for a megabyte."""
+    text = filler * (2**20 // len(filler))
+    frame = b"<a><![CDATA[" + text + b"]]></a>"
+
+    assert text.decode() == parse(frame, encoding="latin-1").text
+    assert "a" == parse(b" " * 2**20 + b"<a/>", encoding="latin-1").tag
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"caf\xe9", "café"),
+        (b"\xc3\xa9\xe9\xff", "ééÿ"),
+        (b"\xc0\x80", "\xc0\x80"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600"),
+        ("čž".encode(), "čž"),
+    ],
+    ids=["latin-1", "mixed", "overlong", "surrogate-pair", "utf-8"],
+)
+def test_parse_errors_flash_reads_invalid_bytes_as_flash_does(data: bytes, text: str) -> None:
+    """
+    What is no UTF-8 becomes characters of the same number; surrogate pairs are joined.
+
+    Source: avmplus, core/UnicodeUtils.cpp, Utf8ToUtf16 when not strict.
+    """
+    assert text == parse(b"<a>" + data + b"</a>", errors="flash").text
+
+
+def test_parse_errors_strict_refuses_invalid_bytes_by_default() -> None:
+    """Only who asks for Flash's reading gets it."""
+    with pytest.raises(DocumentError):
+        parse(b"<a>caf\xe9</a>")
+    with pytest.raises(DocumentError):
+        parse(b"<a>caf\xe9</a>", errors="strict")
+
+
+def test_parse_errors_flash_lone_surrogate_raises_document_error() -> None:
+    """Flash accepts an encoded surrogate that stands alone; no XML document can hold one."""
+    frame = b"<a>\xed\xa0\xbd</a>"
+
+    with pytest.raises(DocumentError, match="invalid utf-8: surrogates not allowed") as caught:
+        parse(frame, errors="flash")
+    assert frame == caught.value.frame
+
+
+def test_parse_errors_flash_still_refuses_what_is_no_document() -> None:
+    """It concerns the bytes alone: a DOCTYPE, a second root, a control character are refused."""
+    for frame in (b"<!DOCTYPE a><a>\xe9</a>", b"<a/>\xe9<b/>", b"<a>\xe9\x01</a>", b"\xe9"):
+        with pytest.raises(DocumentError):
+            parse(frame, errors="flash")
+
+
+def test_parse_errors_flash_of_a_code_page_reads_undecodable_bytes_too() -> None:
+    """A byte that the code page does not have becomes the character of the same number."""
+    frame = b'<?xml version="1.0" encoding="windows-1252"?><a>\x80\x81</a>'
+
+    assert "€\x81" == parse(frame, encoding="windows-1252", errors="flash").text
+    with pytest.raises(DocumentError, match="invalid windows-1252"):
+        parse(frame, encoding="windows-1252")
+
+
+@pytest.mark.parametrize("errors", ["strict", "flash"])
+def test_parse_passes_over_one_byte_order_mark(errors: str) -> None:
+    """One leading mark is no part of the document; a second one is text before the root."""
+    mark = b"\xef\xbb\xbf"
+
+    assert "a" == parse(mark + b"<a/>", errors=errors).tag  # type: ignore[arg-type]  # one of the two
+    with pytest.raises(DocumentError):
+        parse(mark + mark + b"<a/>", errors=errors)  # type: ignore[arg-type]  # one of the two
+
+
+def test_parse_unknown_errors_raises_value_error() -> None:
+    """Python's other error handlers are not offered."""
+    with pytest.raises(ValueError, match="errors must be 'strict' or 'flash', not 'replace'"):
+        parse(b"<a/>", errors="replace")  # type: ignore[arg-type]  # what the test is about
+
+
 def test_parse_each_thread_has_its_own_parser() -> None:
     """Threads do not share a parser: a shared one would serialise them."""
     parsers = []

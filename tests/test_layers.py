@@ -21,6 +21,7 @@ LAYERS = MappingProxyType(
         "exceptions": 1,
         "_rust": 1,
         "codec": 2,
+        "encoding": 2,
         "flow": 2,
         "limits": 2,
         "stats": 2,

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from .codec import check_document
+from .encoding import decode, decode_flash
 from .exceptions import DocumentError, safe_text
 
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Literal
 
 __all__ = ["parse", "serialize"]
 
@@ -29,7 +30,7 @@ ROTATE_AFTER: Final = 8 * 2**20
 """Bytes that one thread parses before its parser is replaced."""
 
 _BOM = b"\xef\xbb\xbf"
-_DECLARATION = re.compile(rb"\s*<\?xml(?=[ \t\r\n?]).*?\?>", re.DOTALL)
+_DECLARATION = re.compile(rb"\s*+<\?xml(?=[ \t\r\n?]).*?\?>", re.DOTALL)
 
 # What may stand before a DOCTYPE; each alternative ends at the first match of its
 # end. Then a DOCTYPE up to its end or to what cannot be skipped (the last group).
@@ -103,17 +104,27 @@ def _rotate(local: _Local) -> None:
     local.parsed = 0
 
 
-def parse(frame: bytes, *, encoding: str = "utf-8") -> etree._Element:
+def parse(
+    frame: bytes, *, encoding: str = "utf-8", errors: Literal["strict", "flash"] = "strict"
+) -> etree._Element:
     """
     Parse one frame into an lxml element.
 
+    With options usable as ``parse`` of a connection through
+    ``functools.partial(xmlsocket.parse, errors="flash")``.
+
     Args:
-        frame: A complete document, delimiter excluded.
+        frame: A complete document, delimiter excluded. One leading byte order
+            mark is passed over.
         encoding: How an old server writes its text, such as ``"latin-1"``,
             ``"windows-1252"`` or ``"shift_jis"``. The frame is then decoded with
             Python's codec, its declaration dropped, and checked as UTF-8. The
             declaration of the document itself is never believed: the protocol's
             text is UTF-8.
+        errors: ``"flash"`` accepts bytes that are not valid in the encoding and
+            reads them as Flash Player does: see `xmlsocket.flash.decode_flash`.
+            What does not become a well-formed document is refused all the same;
+            for that there is `xmlsocket.flash.parse`.
 
     Returns:
         The root element. Its tree has no DTD and no unresolved entities.
@@ -121,14 +132,17 @@ def parse(frame: bytes, *, encoding: str = "utf-8") -> etree._Element:
     Raises:
         DocumentError: If the frame is not a well-formed document, has a
             DOCTYPE, or is not valid in its encoding; with line and column.
+            With ``errors="flash"`` also, without them, if an encoded surrogate
+            stands alone: Flash accepts it, but no document can hold it.
         LookupError: If Python does not know ``encoding``.
+        ValueError: If ``errors`` is neither.
 
     Source: ActionScript dictionary, XMLSocket.onXML, for one document a frame;
     the restrictions are ours.
 
     """
-    if encoding != "utf-8":
-        frame = _recode(frame, encoding)
+    if encoding != "utf-8" or errors != "strict":
+        frame = _recode(frame, encoding, errors)
     check_document(frame)
     local = _local
     if local.parsed >= ROTATE_AFTER:
@@ -184,21 +198,23 @@ def _document_error(
     )
 
 
-def _recode(frame: bytes, encoding: str) -> bytes:
-    """Return ``frame`` as UTF-8 without its declaration."""
-    if codecs.lookup(encoding).name == "utf-8":
+def _recode(frame: bytes, encoding: str, errors: Literal["strict", "flash"]) -> bytes:
+    """Return ``frame`` as UTF-8, without its declaration if it was in another encoding."""
+    utf_8 = codecs.lookup(encoding).name == "utf-8"
+    if utf_8 and errors == "strict":
         return frame
-    try:
-        text = frame.decode(encoding)
-    except UnicodeDecodeError as exc:
-        line = frame.count(b"\n", 0, exc.start) + 1
-        column = exc.start - frame.rfind(b"\n", 0, exc.start)
-        raise DocumentError(f"invalid {encoding}", frame, line, column) from None
+    # Of UTF-8 the mark stays: the parser passes over one, and not over a second.
+    text = decode_flash(frame) if utf_8 and errors == "flash" else decode(frame, encoding, errors)
     try:
         recoded = text.encode()
-    except UnicodeEncodeError as exc:  # utf-7 and its like can smuggle lone surrogates
-        raise DocumentError(f"invalid {encoding}: {exc.reason}", frame) from None
-    return _DECLARATION.sub(b"", recoded.removeprefix(_BOM), count=1)
+    except UnicodeEncodeError as exc:  # from Flash's decoder, or from utf-7 and its like
+        raise DocumentError(f"invalid {safe_text(encoding)}: {exc.reason}", frame) from None
+    if not utf_8:
+        # At the start only: further on it is text, in a CDATA section perhaps.
+        declaration = _DECLARATION.match(recoded)
+        if declaration is not None:
+            return recoded[declaration.end() :]
+    return recoded
 
 
 def serialize(document: etree._Element | str | bytes) -> bytes:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlsocket import flash
+from xmlsocket.encoding import decode
 from xmlsocket.exceptions import DocumentError
 from xmlsocket.flash import decode_flash
-from xmlsocket.flash.encoding import decode
 
 
 def units(data: bytes) -> str:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from xmlsocket import documents, flash
-from xmlsocket.flash import MAX_DEPTH, MAX_NAME, Node, Status, encoding, nodes, xml
+from xmlsocket import documents, encoding, flash
+from xmlsocket.flash import MAX_DEPTH, MAX_NAME, Node, Status, nodes, xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

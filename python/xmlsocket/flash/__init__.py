@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import decode_flash
+from ..encoding import decode_flash
 from .nodes import MAX_DEPTH, MAX_NAME, Node, Status
 from .sandbox import Sandbox
 from .xml import Document, parse, serialize

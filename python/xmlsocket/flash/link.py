@@ -8,10 +8,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..asyncio import Connection, broadcast, connect
+from ..encoding import decode_flash
 from ..exceptions import ConnectionClosed, safe_text
 from ..flow import FRAME_OVERHEAD
 from .background import CLOSE_TIMEOUT, Background
-from .encoding import decode_flash
 
 if TYPE_CHECKING:
     from .xmlsocket import XMLSocket
