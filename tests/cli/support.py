@@ -66,10 +66,16 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str | Path | int, command: str = "serve") -> Iterator[Serving]:
-    """Run a server and end it, whatever happens."""
+def serving(
+    *arguments: str | Path | int, command: str = "serve", prelude: str | None = None
+) -> Iterator[Serving]:
+    """Run a server, after the statements of ``prelude``, and end it, whatever happens."""
+    program = COMMAND
+    if prelude is not None:
+        code = f"{prelude}; from xmlsocket.__main__ import main; main()"
+        program = [sys.executable, "-W", "error", "-c", code]
     process = subprocess.Popen(
-        [*COMMAND, command, *map(str, arguments)],
+        [*program, command, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

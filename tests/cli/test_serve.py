@@ -88,7 +88,9 @@ def test_serve_without_connections_stops_at_once() -> None:
 
 def test_serve_second_signal_cuts_who_does_not_read_and_says_so() -> None:
     """Clients get time to take what is queued for them; asked again, the server takes it back."""
-    with serving() as server, socket.socket() as peer:
+    # Only a second signal can end it in time.
+    patient = "from xmlsocket.cli import serve; serve.GRACE = 3600"
+    with serving(prelude=patient) as server, socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.settimeout(0.5)
         peer.connect(("127.0.0.1", server.port))
