@@ -213,12 +213,12 @@ def test_serve_tls_is_verified_by_connect(tmp_path: Path) -> None:
         no_tls = run("connect", "localhost", port, "--replies", 1, given=b"<a/>")
 
     assert (0, b"<a/>\n", b"") == (good.returncode, good.stdout, good.stderr)
-    for result, line in [
-        (bad_issuer, f"xmlsocket: cannot connect to localhost:{port}: certificate not accepted: "),
-        (bad_name, f"xmlsocket: cannot connect to 127.0.0.1:{port}: certificate not accepted: "),
-        (no_tls, "xmlsocket: 0 of 1 replies came before the connection ended: "),
+    for result, words in [
+        (bad_issuer, f"cannot connect to localhost:{port}: certificate not accepted: "),
+        (bad_name, f"cannot connect to 127.0.0.1:{port}: certificate not accepted: "),
+        (no_tls, "connection ended"),
     ]:
         assert (1, b"") == (result.returncode, result.stdout)
         assert 1 == result.stderr.count(b"\n")
-        assert result.stderr.decode().startswith(line)
+        assert words in result.stderr.decode()
     assert b"'127.0.0.1'" in bad_name.stderr

@@ -32,6 +32,9 @@ EXAMPLES = """Examples:
   xmlsocket connect chat.example 9339 --tls
 """
 
+_INPUT_END = 0.5
+"""Seconds for the input to end when the peer has ended the connection."""
+
 
 class _Exchange:
     """Sends the input and shows the replies, both at once: neither may wait for the other."""
@@ -70,8 +73,11 @@ class _Exchange:
         self, sender: asyncio.Task[None], receiver: asyncio.Task[None]
     ) -> None:
         try:
-            if receiver.done() and not sender.done():
-                receiver.result()
+            if receiver.done() and receiver.exception() is not None:
+                # The last document may be sent, and the end of the input on its way.
+                await asyncio.wait({sender}, timeout=_INPUT_END)
+                if not sender.done():
+                    receiver.result()
             await sender
         except ConnectionClosed as exc:
             raise CommandError(f"connection ended before everything was sent: {exc}") from None
