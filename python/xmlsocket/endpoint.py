@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ACCEPT_BACKOFF", "EXHAUSTED", "bind", "bind_unix", "format_address", "unlink_unix"]
+__all__ = ["ACCEPT_BACKOFF", "bind", "bind_unix", "format_address", "unlink_unix"]
 
 # What getaddrinfo returns, once for each address.
 AddrInfo: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
 
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors of ``accept`` that say that this process or machine has run out of something."""
-
 ACCEPT_BACKOFF = 1.0
-"""Seconds to leave the listener alone after such an error: trying again at once would spin."""
+"""Seconds to leave a listener alone that cannot accept: trying again at once would spin."""
 
 
 def bind(infos: Sequence[AddrInfo], *, backlog: int, reuse_port: bool) -> list[socket.socket]:
@@ -87,9 +84,6 @@ def bind_unix(path: str | os.PathLike[str], *, backlog: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise OSError(exc.errno, f"cannot listen on {path}: {exc.strerror}") from None
-    except BaseException:
-        listener.close()
-        raise
     listener.setblocking(False)
     return listener
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from typing import Any
@@ -53,6 +54,19 @@ async def test_connect_open_timeout_names_target_and_option() -> None:
             TimeoutError, match=rf"cannot connect to 127\.0\.0\.1:{port} within open_timeout=0\.05"
         ):
             await xmlsocket.connect("127.0.0.1", port, ssl=client_context, open_timeout=0.05)
+
+
+async def test_connect_system_time_out_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own time-out keeps its number; loopback cannot provoke one."""
+
+    async def time_out(*args: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(xmlsocket.Connect, "_open", time_out)
+
+    with pytest.raises(TimeoutError) as caught:
+        await xmlsocket.connect("127.0.0.1", 9)
+    assert errno.ETIMEDOUT == caught.value.errno
 
 
 async def test_connect_sock_uses_the_given_socket() -> None:

@@ -416,9 +416,22 @@ async def test_send_after_close_raises_connection_closed() -> None:
     async with raw() as (connection, _, _writer):
         await connection.close()
 
-        for sending in (connection.send(b"x"), connection.send_many([b"x"])):
+        for sending in (
+            connection.send(b"x"),
+            connection.send_many([b"x"]),
+            connection.send_many([]),
+        ):
             with pytest.raises(ConnectionClosed, match="closed by this side"):
                 await sending
+
+
+async def test_send_many_tiny_frames_in_one_turn_arrive() -> None:
+    """A queue that is long in frames and short in bytes goes out whole."""
+    async with raw(write_limit=None) as (connection, reader, _):
+        for _ in range(5000):
+            await connection.send(b"x")
+
+        assert b"x\0" * 5000 == await reader.readexactly(10_000)
 
 
 async def test_send_above_high_water_waits_until_the_peer_reads() -> None:
@@ -645,6 +658,15 @@ async def test_message_timeout_spares_whole_frames() -> None:
             assert b"<a/>" == await connection.recv()
             await asyncio.sleep(0.02)
         assert connection.close_reason is None
+
+
+async def test_no_time_limits_no_clock() -> None:
+    """Without time limits nobody looks at the connection, and it works all the same."""
+    async with raw(limits=Limits(message_timeout=None)) as (connection, _, writer):
+        writer.write(b"<a/>\0")
+
+        assert b"<a/>" == await connection.recv()
+        assert {} == connection._share._clocks
 
 
 async def test_idle_timeout_zero_bytes_are_no_sign_of_life() -> None:

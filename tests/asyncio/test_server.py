@@ -251,6 +251,7 @@ async def test_close_cuts_handlers_that_do_not_finish_and_names_them() -> None:
 
     server.close(timeout=None)
     server.close(timeout=60)
+    server.close(timeout=90)
     server.close(timeout=0.05)
 
     assert opened == await server.wait_closed()
@@ -391,3 +392,46 @@ async def test_accept_out_of_descriptors_waits_and_recovers(
         waiting.close()
     lines = [record.getMessage() for record in warnings_of(caplog)]
     assert ["! cannot accept connections: Too many open files"] == lines
+
+
+async def test_accept_more_than_a_burst_takes_the_rest_in_the_next_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flood of connections is taken in bursts; none is forgotten."""
+    monkeypatch.setattr("xmlsocket.asyncio.server._ACCEPT_BURST", 1)
+    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
+        clients = [
+            await xmlsocket.connect("127.0.0.1", port_of(server), parse=bytes) for _ in range(5)
+        ]
+        await until(lambda: server.stats().connections == 5)
+        for client in clients:
+            await client.close()
+
+
+async def test_accept_server_closed_while_it_backs_off_stays_closed() -> None:
+    """A listener that was left alone for a while is not taken up again after close()."""
+    server = await xmlsocket.serve(echo, "127.0.0.1", 0)
+    (listener,) = server.sockets
+    server.close()
+    await server.wait_closed()
+
+    server._listen_again(listener)
+
+    assert -1 == listener.fileno()
+
+
+async def test_close_at_once_ends_pending_handshakes() -> None:
+    """``close(0)`` does not wait for a client that is in the middle of the TLS handshake."""
+    server_context, _ = contexts()
+    server = await xmlsocket.serve(echo, "127.0.0.1", 0, ssl=server_context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+    await until(lambda: server._tasks)
+
+    server.close(0)
+
+    assert [] == await server.wait_closed()
+    with contextlib.suppress(ConnectionResetError):
+        assert b"" == await read_all(reader)
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()

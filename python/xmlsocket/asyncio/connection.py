@@ -305,6 +305,15 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._hold = CLOSED
         self._transport.abort()
 
+    def _relieve(self) -> bool:
+        """Write what the peer takes; cut it off if too much waits, and say whether it stays."""
+        self._flush()
+        cap = self._settings.limits.write_cap
+        if cap is None or self._waiting_out() <= cap:
+            return True
+        self._cut(CloseReason.SLOW_PEER)
+        return False
+
     def _refuse_input(self, reason: CloseReason) -> None:
         """Stop reading for good; what has arrived is still delivered, sends still go."""
         if not self._input_over:
@@ -371,8 +380,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         try:
             self._decoder.feed_eof()
         except (IncompleteFrame, FrameTooBig) as exc:
-            if self._lost is not True:
-                self._finish(CloseReason.INCOMPLETE_FRAME, exc, linger=False)
+            self._finish(CloseReason.INCOMPLETE_FRAME, exc, linger=False)
         else:
             self._end(CloseReason.EOF)
             self._stop_input()

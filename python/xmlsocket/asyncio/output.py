@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..codec import encode, encode_many
 from ..connection import BaseConnection, Settings, to_frame
-from ..exceptions import CloseReason
 from ..flow import FRAME_OVERHEAD
 
 if TYPE_CHECKING:
@@ -197,19 +196,6 @@ class Output(BaseConnection[T]):
             waiter = self._drained.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-
-    def _relieve(self) -> bool:
-        """Write what the peer takes; cut it off if too much waits, and say whether it stays."""
-        self._flush()
-        cap = self._settings.limits.write_cap
-        if cap is None or self._waiting_out() <= cap:
-            return True
-        self._cut(CloseReason.SLOW_PEER)
-        return False
-
-    def _cut(self, reason: CloseReason, cause: BaseException | None = None) -> None:
-        """Close at once; the receiving half does it."""
-        raise NotImplementedError
 
     def _end_of_output(self) -> None:
         """Give up what is queued: the connection is gone."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import ACCEPT_BACKOFF, EXHAUSTED, bind, bind_unix, format_address, unlink_unix
+from ..endpoint import ACCEPT_BACKOFF, bind, bind_unix, format_address, unlink_unix
 from ..exceptions import CloseReason, ConnectionClosed, DocumentError
 from ..limits import Limits
 from .connection import Connection
@@ -178,8 +178,7 @@ class Server(Generic[T]):
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
-                if exc.errno not in EXHAUSTED:
-                    raise
+                # No more descriptors, most of the time. Trying again at once would spin.
                 self._settings.repeated.warning("! cannot accept connections: %s", exc.strerror)
                 self._loop.remove_reader(listener)
                 self._loop.call_later(ACCEPT_BACKOFF, self._listen_again, listener)
