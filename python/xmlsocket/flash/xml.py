@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lxml import etree
 
 from .. import documents
+from ..encoding import decode
 from ..exceptions import safe_text
-from .encoding import decode
 from .nodes import Node, Status, scan
 
 if TYPE_CHECKING:
