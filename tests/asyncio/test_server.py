@@ -435,3 +435,18 @@ async def test_close_at_once_ends_pending_handshakes() -> None:
     writer.close()
     with contextlib.suppress(ConnectionResetError):
         await writer.wait_closed()
+
+
+async def test_close_at_once_lets_go_of_a_socket_accepted_in_the_same_turn() -> None:
+    """A connection that was accepted and not yet opened is closed, too."""
+    server = await xmlsocket.serve(echo, "127.0.0.1", 0)
+    (listener,) = server.sockets
+    with socket.create_connection(("127.0.0.1", port_of(server))) as client:
+        server._accept(listener)
+        assert 1 == len(server._tasks)
+        server.close(0)
+        await server.wait_closed()
+
+        client.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert b"" == client.recv(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
@@ -62,7 +62,9 @@ class Server(Generic[T]):
         self._make = functools.partial(create_connection, settings, self._share, self)
         self._counters = Counters()
         self._connections: set[Connection[T]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Of each task the socket it has been given and not yet taken: a task that
+        # is cancelled before its first step never runs.
+        self._tasks: dict[asyncio.Task[None], socket.socket | None] = {}
         self._cut: list[Connection[T]] = []
         self._closing = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -185,7 +187,7 @@ class Server(Generic[T]):
                 return
             sock.setblocking(False)
             task = self._loop.create_task(self._run(sock))
-            self._tasks.add(task)
+            self._tasks[task] = sock
             task.add_done_callback(self._done)
 
     def _listen_again(self, listener: socket.socket) -> None:
@@ -193,7 +195,9 @@ class Server(Generic[T]):
             self._listen(listener)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        sock = self._tasks.pop(task)
+        if sock is not None:
+            sock.close()
         self._check_closed()
 
     def _opened(self, connection: Connection[T]) -> None:
@@ -207,6 +211,7 @@ class Server(Generic[T]):
 
     async def _run(self, sock: socket.socket) -> None:
         """Open a connection on an accepted socket, run the handler, close."""
+        self._tasks[cast("asyncio.Task[None]", asyncio.current_task())] = None
         connection = await self._open(sock)
         if connection is None:
             return
