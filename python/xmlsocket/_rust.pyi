@@ -19,7 +19,8 @@ class ReadBuffer:
     Fixed memory for reads, shared by the decoders of one thread or event loop.
 
     The memory never moves and never changes its size. Between `Decoder.get_buffer`
-    and `Decoder.buffer_updated` of one decoder no other decoder may use it.
+    and `Decoder.buffer_updated` of one decoder nothing else may use it, least of
+    all a read in another thread.
 
     Args:
         size: Bytes of one read at most. ``len()`` returns it.
@@ -40,6 +41,7 @@ class Decoder:
     The same bytes give the same frames, then the same error, however they are
     cut into reads. Memory held between two calls is at most ``max_size`` plus
     one read, and a tenth of it for bookkeeping, however small the reads are.
+    Long pieces of an unfinished frame stay in the ``bytes`` they came in.
 
     Args:
         max_size: Bytes of one frame at most, delimiter excluded. ``None`` lifts
@@ -64,6 +66,8 @@ class Decoder:
 
     Raises:
         ValueError: If an option is out of its range.
+        TypeError: If ``max_size`` is no integer or ``read_buffer`` is none of
+            this module.
 
     Source: ActionScript 3 reference, XMLSocket: a zero byte ends each document.
 
@@ -118,7 +122,8 @@ class Decoder:
 
         Args:
             data: Bytes just read, of any length including zero. ``bytes`` are
-                scanned in place; other buffers are copied once.
+                scanned in place; other buffers are copied once, so the caller
+                may change them afterwards.
 
         Returns:
             Frames completed by ``data``, oldest first, without delimiters.
@@ -131,7 +136,8 @@ class Decoder:
             ConcurrencyError: If another thread is inside this decoder.
             TypeError: If ``data`` is no buffer.
 
-        Cost: O(len(data)), amortised; no byte is scanned for a delimiter twice.
+        Cost: O(len(data)), amortised; no byte is scanned for a delimiter twice,
+        and each frame that lies whole in ``data`` is copied once, into its object.
 
         """
 
@@ -166,6 +172,7 @@ class Decoder:
             ConcurrencyError: If another thread is inside this decoder.
             ValueError: If ``nbytes`` is negative or exceeds the read buffer.
                 Nothing is consumed then.
+            TypeError: If ``nbytes`` is no integer.
 
         Cost: O(nbytes), amortised.
 

@@ -1,9 +1,8 @@
 //! The decoder: a [`Scanner`] and the bytes of the unfinished frame.
 
 use alloc::vec::Vec;
-use core::mem;
 
-use crate::{Config, Error, Found, Scanner};
+use crate::{Config, Error, Scanner, Sink};
 
 /// Memory kept between frames, in bytes. More is given back when the frame that
 /// needed it has been handed out: ten thousand idle connections that once
@@ -18,7 +17,6 @@ pub struct Decoder {
     scanner: Scanner,
     /// The unfinished frame, as far as it came in earlier calls.
     tail: Vec<u8>,
-    finished: bool,
 }
 
 impl Decoder {
@@ -34,7 +32,6 @@ impl Decoder {
         Self {
             scanner: Scanner::new(config),
             tail: Vec::new(),
-            finished: false,
         }
     }
 
@@ -48,12 +45,6 @@ impl Decoder {
     #[must_use]
     pub const fn error(&self) -> Option<Error> {
         self.scanner.error()
-    }
-
-    /// Returns whether [`finish`](Self::finish) was called.
-    #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.finished
     }
 
     /// Returns what has arrived of the unfinished frame: for diagnosis only, it is
@@ -75,15 +66,10 @@ impl Decoder {
     /// frames before it have been emitted, the rest of the stream is ignored, and
     /// every later call returns the same error. [`Error::Finished`] after
     /// [`finish`](Self::finish).
-    pub fn feed(&mut self, data: &[u8], mut emit: impl FnMut(&[u8])) -> Result<(), Error> {
-        if self.finished {
-            return Err(Error::Finished);
-        }
-        let result = self.split(data, &mut emit);
-        if result.is_err() {
-            self.tail = Vec::new();
-        }
-        result
+    pub fn feed(&mut self, data: &[u8], emit: impl FnMut(&[u8])) -> Result<(), Error> {
+        let limit = self.scanner.limit_in_memory();
+        let tail = &mut self.tail;
+        self.scanner.split(data, &mut Emitter { tail, limit, emit })
     }
 
     /// Ends the stream.
@@ -93,80 +79,46 @@ impl Decoder {
     /// The error that ended the stream before, or [`Error::IncompleteFrame`] when
     /// it ends inside a frame. Every later call returns the same.
     pub fn finish(&mut self) -> Result<(), Error> {
-        self.finished = true;
         self.scanner.finish()
     }
+}
 
+/// Keeps the unfinished frame in a `Vec` and gives the others away.
+struct Emitter<'a, F> {
+    tail: &'a mut Vec<u8>,
+    limit: usize,
+    emit: F,
+}
+
+impl<F: FnMut(&[u8])> Sink for Emitter<'_, F> {
     #[inline]
-    fn split(&mut self, data: &[u8], emit: &mut impl FnMut(&[u8])) -> Result<(), Error> {
-        let mut rest = data;
-        if self.scanner.in_frame() {
-            let Some(after) = self.complete(data, emit)? else {
-                return Ok(());
-            };
-            rest = after;
-        } else {
-            self.scanner.check()?;
-        }
-        let unfinished = self.scanner.scan_all(rest, emit)?;
-        // Zero bytes of it are held when it is too big and being skipped.
-        if self.scanner.pending() > 0 {
-            self.hold(&rest[unfinished..]);
-        }
-        Ok(())
+    fn frame(&mut self, frame: &[u8]) {
+        (self.emit)(frame);
     }
 
-    /// Completes the frame that began in an earlier call. Returns the bytes after
-    /// it, or `None` if it goes on.
-    fn complete<'a>(
-        &mut self,
-        data: &'a [u8],
-        emit: &mut impl FnMut(&[u8]),
-    ) -> Result<Option<&'a [u8]>, Error> {
-        let held = self.tail.len();
-        let after = match self.scanner.scan(data)? {
-            Found::More => {
-                self.hold(data);
-                return Ok(None);
-            }
-            Found::Skip { len } => {
-                self.tail = Vec::new();
-                if self.scanner.in_frame() {
-                    return Ok(None);
-                }
-                len - held
-            }
-            Found::Frame { len } => {
-                self.hold(&data[..len - held]);
-                emit(&self.tail);
-                self.release();
-                len - held + 1
-            }
-        };
-        Ok(Some(&data[after..]))
-    }
-
-    /// Copies `bytes` behind what is held of the unfinished frame.
     fn hold(&mut self, bytes: &[u8]) {
         let needed = self.tail.len() + bytes.len();
         if needed > self.tail.capacity() {
             // Room for four times as much copies a third of the frame again while
             // it grows; twice as much would copy all of it. Not beyond the limit,
             // so that a frame of max_size bytes takes max_size bytes.
-            let limit = self.scanner.limit_in_memory();
-            let capacity = needed.saturating_mul(4).min(limit).max(needed);
+            let capacity = needed.saturating_mul(4).min(self.limit).max(needed);
             self.tail.reserve_exact(capacity - self.tail.len());
         }
         self.tail.extend_from_slice(bytes);
     }
 
-    /// Forgets the frame that was handed out and gives back what it took.
-    fn release(&mut self) {
+    fn complete(&mut self, end: &[u8]) {
+        self.hold(end);
+        (self.emit)(self.tail);
+        self.tail.clear();
         if self.tail.capacity() > KEEP {
-            drop(mem::take(&mut self.tail));
-        } else {
-            self.tail.clear();
+            self.discard();
         }
+    }
+
+    fn discard(&mut self) {
+        *self.tail = Vec::new();
     }
 }
 

@@ -63,7 +63,7 @@ pub use decoder::Decoder;
 pub use encoder::{check_payloads, encode, encode_many, write_frames};
 pub use error::{DelimiterInPayload, DocumentError, Error, Fault};
 pub use prolog::check_document;
-pub use scanner::{Config, Found, Oversize, Scanner};
+pub use scanner::{Config, Found, Oversize, Scanner, Sink};
 
 /// The examples of `README.md`, so that they are tested.
 #[cfg(doctest)]

@@ -67,7 +67,31 @@ pub enum Found {
     More,
 }
 
+/// Takes what [`Scanner::split`] finds, and keeps the unfinished frame.
+///
+/// [`Decoder`](crate::Decoder) is one that keeps it in a `Vec`.
+pub trait Sink {
+    /// Takes a frame that lies whole in the data.
+    fn frame(&mut self, frame: &[u8]);
+
+    /// Keeps `bytes`, the rest of the data, behind what is kept of the unfinished
+    /// frame. They may be empty.
+    fn hold(&mut self, bytes: &[u8]);
+
+    /// Takes a frame made of what is kept and of `end`, and keeps nothing.
+    fn complete(&mut self, end: &[u8]);
+
+    /// Keeps nothing: the frame is being skipped, or the stream has ended with
+    /// [`Error::FrameTooBig`].
+    fn discard(&mut self);
+}
+
 /// Search and limit state of one stream, for callers that hold its bytes.
+///
+/// There are two ways to use it. [`split`](Self::split) takes a whole read and
+/// hands its frames to a [`Sink`]. [`scan`](Self::scan) stops at each frame, for
+/// callers that keep the stream in one buffer and take one frame at a time, such
+/// as codecs of tokio; the rest of this page is about that one.
 ///
 /// The *window* is what the caller holds of the stream, from the start of the
 /// unfinished frame on. Its first [`pending`](Self::pending) bytes have been
@@ -98,6 +122,7 @@ pub struct Scanner {
     /// Whether that frame is too big and being dropped.
     skipping: bool,
     error: Option<Error>,
+    finished: bool,
     frames_in: u64,
     payload_in: u64,
     empty_skipped: u64,
@@ -121,6 +146,7 @@ impl Scanner {
             seen: 0,
             skipping: false,
             error: None,
+            finished: false,
             frames_in: 0,
             payload_in: 0,
             empty_skipped: 0,
@@ -157,17 +183,10 @@ impl Scanner {
         self.error
     }
 
-    /// Returns the error that ended the stream as an `Err`.
-    pub(crate) const fn check(&self) -> Result<(), Error> {
-        match self.error {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns whether a frame has begun, held or being skipped.
-    pub(crate) const fn in_frame(&self) -> bool {
-        self.seen > 0
+    /// Returns whether [`finish`](Self::finish) was called.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Returns how many bytes were consumed, delimiters and skipped ones included,
@@ -219,6 +238,7 @@ impl Scanner {
     ///
     /// [`Error::FrameTooBig`] as soon as one byte more than
     /// [`Config::max_size`] is there, and on every later call.
+    /// [`Error::Finished`] after [`finish`](Self::finish).
     pub fn scan(&mut self, fresh: &[u8]) -> Result<Found, Error> {
         self.check()?;
         let held = self.pending();
@@ -237,16 +257,108 @@ impl Scanner {
         Ok(Found::More)
     }
 
+    /// Searches all of `data`, the next bytes of the stream, and hands what it
+    /// finds to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`scan`](Self::scan). The frames before the one that is too big
+    /// have been handed out.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Scanner, Sink};
+    ///
+    /// /// Knows how long frames are, and keeps none of them.
+    /// #[derive(Default)]
+    /// struct Lengths {
+    ///     unfinished: usize,
+    ///     frames: Vec<usize>,
+    /// }
+    ///
+    /// impl Sink for Lengths {
+    ///     fn frame(&mut self, frame: &[u8]) {
+    ///         self.frames.push(frame.len());
+    ///     }
+    ///     fn hold(&mut self, bytes: &[u8]) {
+    ///         self.unfinished += bytes.len();
+    ///     }
+    ///     fn complete(&mut self, end: &[u8]) {
+    ///         self.frames.push(self.unfinished + end.len());
+    ///         self.unfinished = 0;
+    ///     }
+    ///     fn discard(&mut self) {
+    ///         self.unfinished = 0;
+    ///     }
+    /// }
+    ///
+    /// let mut scanner = Scanner::default();
+    /// let mut lengths = Lengths::default();
+    /// for read in [&b"<a/>\0<"[..], b"bc/>\0<d"] {
+    ///     scanner.split(read, &mut lengths)?;
+    /// }
+    /// assert_eq!(lengths.frames, [4, 5]);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
+    pub fn split(&mut self, data: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        self.check()?;
+        let result = self.split_running(data, sink);
+        if result.is_err() {
+            sink.discard();
+        }
+        result
+    }
+
+    #[inline]
+    fn split_running(&mut self, data: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        let rest = self.split_unfinished(data, sink)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let tail = self.split_whole(rest, |frame| sink.frame(frame))?;
+        // Nothing of it is held when it is too big and being skipped.
+        if self.pending() > 0 {
+            sink.hold(tail);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the frame that began in earlier data. Returns what follows it.
+    fn split_unfinished<'a>(
+        &mut self,
+        data: &'a [u8],
+        sink: &mut impl Sink,
+    ) -> Result<&'a [u8], Error> {
+        if self.seen == 0 {
+            return Ok(data);
+        }
+        let held = self.pending();
+        match self.scan(data)? {
+            Found::More => {
+                sink.hold(data);
+                Ok(&[])
+            }
+            Found::Skip { len } => {
+                sink.discard();
+                Ok(&data[len - held..])
+            }
+            Found::Frame { len } => {
+                let (end, rest) = data.split_at(len - held);
+                sink.complete(end);
+                Ok(&rest[1..])
+            }
+        }
+    }
+
     /// Hands out all frames that lie whole in `data`, which starts with a frame,
-    /// and returns where the unfinished one starts.
+    /// and returns the unfinished one behind them.
     ///
     /// The rules are those of [`scan`](Self::scan), for many frames in one pass.
-    pub(crate) fn scan_all(
+    #[inline]
+    fn split_whole<'a>(
         &mut self,
-        data: &[u8],
-        mut emit: impl FnMut(&[u8]),
-    ) -> Result<usize, Error> {
-        debug_assert!(self.seen == 0 && self.error.is_none());
+        data: &'a [u8],
+        mut emit: impl FnMut(&'a [u8]),
+    ) -> Result<&'a [u8], Error> {
         // One comparison tells the frames to hand out: those of at least `shortest`
         // bytes and less than `room` more.
         let shortest = usize::from(self.config.skip_empty);
@@ -285,8 +397,9 @@ impl Scanner {
         if too_big {
             return Err(self.too_big());
         }
-        self.unfinished(data.len() - from)?;
-        Ok(from)
+        let tail = &data[from..];
+        self.unfinished(tail.len())?;
+        Ok(tail)
     }
 
     /// Ends the unfinished frame, of which `len` bytes stand in the window.
@@ -348,13 +461,21 @@ impl Scanner {
     /// # Errors
     ///
     /// The error that ended it before, or [`Error::IncompleteFrame`] when a frame
-    /// has begun, also one that is being skipped.
+    /// has begun, also one that is being skipped. Every later call returns the same.
     pub fn finish(&mut self) -> Result<(), Error> {
-        self.check()?;
-        if self.seen > 0 {
-            return Err(self.latch(Error::IncompleteFrame { offset: self.start }));
+        self.finished = true;
+        if self.seen > 0 && self.error.is_none() {
+            self.latch(Error::IncompleteFrame { offset: self.start });
         }
-        Ok(())
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Returns the reason for which nothing is searched any more.
+    fn check(&self) -> Result<(), Error> {
+        if self.finished {
+            return Err(Error::Finished);
+        }
+        self.error.map_or(Ok(()), Err)
     }
 
     fn latch(&mut self, error: Error) -> Error {

@@ -5,21 +5,45 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBool, PyList, PyMemoryView};
-use xmlsocket_codec::{self as codec, Config, Error, Oversize};
+use pyo3::types::{PyBool, PyBytes, PyList, PyMemoryView};
+use xmlsocket_codec::{Config, Error, Oversize, Scanner};
 
 use crate::errors::{ConcurrencyError, FrameTooBig, IncompleteFrame, InvalidState};
-use crate::frames::{Frames, new_bytes};
+use crate::frames::{Frames, Splitter};
 use crate::input;
 use crate::read_buffer::ReadBuffer;
+use crate::tail::Tail;
 
 /// The largest `max_size`, the same as in the pure codec.
 const LARGEST_SIZE: u64 = 1 << 62;
 
+/// What a decoder knows of its stream.
+struct Stream {
+    scanner: Scanner,
+    tail: Tail,
+}
+
+impl Stream {
+    /// Adds the frames that `data` completes. Runs no Python code.
+    ///
+    /// What stops the stream here is latched; the next call raises it.
+    fn feed<'py>(
+        &mut self,
+        data: &[u8],
+        read: Option<&Bound<'py, PyBytes>>,
+        frames: &mut Frames<'py>,
+    ) {
+        let tail = &mut self.tail;
+        let _ = self
+            .scanner
+            .split(data, &mut Splitter { frames, tail, read });
+    }
+}
+
 /// Split a byte stream into frames, each ended by one zero byte.
 #[pyclass(frozen, module = "xmlsocket._rust")]
 pub(crate) struct Decoder {
-    state: Mutex<codec::Decoder>,
+    stream: Mutex<Stream>,
     /// Outside of the lock, because making one can run Python code.
     read_buffer: OnceLock<Py<ReadBuffer>>,
 }
@@ -69,8 +93,13 @@ impl Decoder {
             oversize,
             skip_empty,
         };
+        let most = max_size.and_then(|size| usize::try_from(size).ok());
+        let stream = Stream {
+            scanner: Scanner::new(config),
+            tail: Tail::new(most.unwrap_or(usize::MAX)),
+        };
         Ok(Self {
-            state: Mutex::new(codec::Decoder::with_config(config)),
+            stream: Mutex::new(stream),
             read_buffer: read_buffer.map_or_else(OnceLock::new, OnceLock::from),
         })
     }
@@ -82,10 +111,10 @@ impl Decoder {
         // of the decoder, because that is the order of the errors.
         let data = input::to_bytes(data);
         let mut frames = Frames::new(py);
-        let mut state = self.enter_running(py, "feed")?;
-        // What stops the stream here is latched; the next call raises it.
-        let _ = state.feed(data?.as_bytes(), |frame| frames.push(frame));
-        drop(state);
+        let mut stream = self.enter_running(py, "feed")?;
+        let data = data?;
+        stream.feed(data.as_bytes(), Some(&data), &mut frames);
+        drop(stream);
         frames.into_list()
     }
 
@@ -117,9 +146,9 @@ impl Decoder {
     ) -> PyResult<Bound<'py, PyList>> {
         let count = nbytes.extract::<usize>();
         let mut frames = Frames::new(py);
-        let mut state = self.enter_running(py, "buffer_updated")?;
+        let mut stream = self.enter_running(py, "buffer_updated")?;
         let Some(buffer) = self.read_buffer.get() else {
-            drop(state);
+            drop(stream);
             return Err(InvalidState::new_err(
                 "buffer_updated() before get_buffer()",
             ));
@@ -128,103 +157,99 @@ impl Decoder {
         let count = match count {
             Ok(count) if count <= buffer.len() => count,
             other => {
-                drop(state);
+                drop(stream);
                 return Err(bad_count(nbytes, other.err(), buffer));
             }
         };
-        // SAFETY: the decoder calls nothing but `push`, which runs no Python code.
-        let fed = unsafe {
-            buffer.with_first(py, count, |data| {
-                // What stops the stream here is latched; the next call raises it.
-                let _ = state.feed(data, |frame| frames.push(frame));
-            })
-        };
-        drop(state);
+        // SAFETY: `Stream::feed` runs no Python code.
+        let fed =
+            unsafe { buffer.with_first(py, count, |data| stream.feed(data, None, &mut frames)) };
+        drop(stream);
         fed?;
         frames.into_list()
     }
 
     /// Tell that the stream has ended.
     fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
-        let mut state = self.enter()?;
-        match state.finish() {
+        let mut stream = self.enter()?;
+        match stream.scanner.finish() {
             Ok(()) => Ok(()),
-            Err(error) => Err(exception(py, error, state)),
+            Err(error) => Err(exception(py, error, stream)),
         }
     }
 
     /// What ended decoding, and what the next call raises, or ``None``.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let state = self.read(py);
-        let error = exception(py, state.error()?, state);
+        let stream = self.read(py);
+        let error = exception(py, stream.scanner.error()?, stream);
         Some(error.into_value(py).into_bound(py).into_any())
     }
 
     /// Bytes held of the unfinished frame.
     #[getter]
     fn buffered(&self, py: Python<'_>) -> usize {
-        self.read(py).partial().len()
+        self.read(py).tail.len()
     }
 
     /// Bytes consumed so far: delimiters and skipped frames too, nothing after an error.
     #[getter]
     fn bytes_in(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().bytes_in()
+        self.read(py).scanner.bytes_in()
     }
 
     /// Bytes searched for a delimiter so far: a test hook, no byte is searched twice.
     #[getter]
     fn bytes_scanned(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().bytes_scanned()
+        self.read(py).scanner.bytes_scanned()
     }
 
     /// Frames returned so far.
     #[getter]
     fn frames_in(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().frames_in()
+        self.read(py).scanner.frames_in()
     }
 
     /// Bytes of the frames returned so far, delimiters excluded.
     #[getter]
     fn payload_in(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().payload_in()
+        self.read(py).scanner.payload_in()
     }
 
     /// Empty frames dropped so far because of ``skip_empty``.
     #[getter]
     fn empty_skipped(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().empty_skipped()
+        self.read(py).scanner.empty_skipped()
     }
 
     /// Frames dropped so far because of ``oversize="skip"``.
     #[getter]
     fn oversize_skipped(&self, py: Python<'_>) -> u64 {
-        self.read(py).scanner().oversize_skipped()
+        self.read(py).scanner.oversize_skipped()
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let state = self.read(py);
-        let scanner = state.scanner();
+        let stream = self.read(py);
+        let scanner = &stream.scanner;
         let max_size = scanner
             .config()
             .max_size
             .map_or_else(|| "None".into(), |limit| limit.to_string());
         format!(
             "<Decoder max_size={max_size} buffered={} frames_in={}>",
-            state.partial().len(),
+            stream.tail.len(),
             scanner.frames_in()
         )
     }
 }
 
-type State<'a> = MutexGuard<'a, codec::Decoder>;
+type Guard<'a> = MutexGuard<'a, Stream>;
 
 impl Decoder {
     /// Enters the decoder to change it.
-    fn enter(&self) -> PyResult<State<'_>> {
-        match self.state.try_lock() {
-            Ok(state) => Ok(state),
+    fn enter(&self) -> PyResult<Guard<'_>> {
+        match self.stream.try_lock() {
+            Ok(stream) => Ok(stream),
             // A panic inside the decoder was reported when it happened. It must
             // not turn every later call into another one.
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
@@ -235,31 +260,31 @@ impl Decoder {
     }
 
     /// Enters the decoder unless it has stopped; then returns the reason as error.
-    fn enter_running(&self, py: Python<'_>, call: &str) -> PyResult<State<'_>> {
-        let state = self.enter()?;
-        if state.is_finished() {
-            drop(state);
+    fn enter_running(&self, py: Python<'_>, call: &str) -> PyResult<Guard<'_>> {
+        let stream = self.enter()?;
+        if stream.scanner.is_finished() {
+            drop(stream);
             return Err(InvalidState::new_err(format!("{call}() after feed_eof()")));
         }
-        match state.error() {
-            None => Ok(state),
-            Some(error) => Err(exception(py, error, state)),
+        match stream.scanner.error() {
+            None => Ok(stream),
+            Some(error) => Err(exception(py, error, stream)),
         }
     }
 
     /// Enters the decoder to look at it, waiting for a thread that is inside: a
     /// counter may be read at any time.
-    fn read(&self, py: Python<'_>) -> State<'_> {
-        self.state
+    fn read(&self, py: Python<'_>) -> Guard<'_> {
+        self.stream
             .lock_py_attached(py)
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes a new exception for `error` and leaves the decoder.
-fn exception(py: Python<'_>, error: Error, state: State<'_>) -> PyErr {
-    let partial = new_bytes(py, state.partial()).map(Bound::unbind);
-    drop(state);
+fn exception(py: Python<'_>, error: Error, stream: Guard<'_>) -> PyErr {
+    let partial = stream.tail.join(py, &[]).map(Bound::unbind);
+    drop(stream);
     match (error, partial) {
         (Error::FrameTooBig { offset, limit }, _) => FrameTooBig::new_err((offset, limit)),
         (Error::IncompleteFrame { offset }, Ok(partial)) => {

@@ -1,7 +1,5 @@
 //! The way out: payloads become frames.
 
-use std::ptr;
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -9,7 +7,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use xmlsocket_codec::{check_payloads, write_frames};
 
 use crate::errors::DelimiterInPayload;
-use crate::input;
+use crate::{bytes, input};
 
 /// Bytes of a payload that nothing can change.
 enum Payload<'a, 'py> {
@@ -83,31 +81,12 @@ pub(crate) fn encode_many<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'
 }
 
 /// Writes the frames of `payloads`, `length` bytes, into an object of that size.
-#[expect(
-    clippy::cast_possible_wrap,
-    reason = "sizes of objects in memory fit in an isize"
-)]
 fn write<'py>(
     py: Python<'py>,
     payloads: &[Payload],
     length: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    // SAFETY: we are attached. What is returned is null or a new object of type
-    // `bytes` with room for `length` bytes, which nobody else knows yet. Only as
-    // much is written as there is room, and all of it is: `check_payloads` has
-    // counted what `write_frames` writes, and payloads cannot change.
-    unsafe {
-        let object = ffi::PyBytes_FromStringAndSize(ptr::null(), length as ffi::Py_ssize_t);
-        let frames = Bound::from_owned_ptr_or_err(py, object)?;
-        let mut end = ffi::PyBytes_AsString(object).cast::<u8>();
-        let mut room = length;
-        write_frames(payloads, |bytes| {
-            assert!(bytes.len() <= room);
-            ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
-            end = end.add(bytes.len());
-            room -= bytes.len();
-        });
-        assert!(room == 0);
-        Ok(frames.cast_into_unchecked())
-    }
+    bytes::build(py, length, |writer| {
+        write_frames(payloads, |part| writer.write(part));
+    })
 }

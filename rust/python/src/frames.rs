@@ -5,6 +5,10 @@ use std::ptr::NonNull;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use xmlsocket_codec::Sink;
+
+use crate::bytes;
+use crate::tail::Tail;
 
 /// The frames that a call returns, under construction.
 ///
@@ -20,7 +24,7 @@ pub(crate) struct Frames<'py> {
     py: Python<'py>,
     /// References that are ours, to objects of type `bytes`.
     objects: Vec<NonNull<ffi::PyObject>>,
-    failed: bool,
+    failure: Option<PyErr>,
 }
 
 impl<'py> Frames<'py> {
@@ -28,17 +32,26 @@ impl<'py> Frames<'py> {
         Self {
             py,
             objects: Vec::with_capacity(16),
-            failed: false,
+            failure: None,
         }
     }
 
-    /// Appends a copy of `frame`. Runs no Python code.
+    /// Appends a copy of `frame`.
     #[inline]
-    pub(crate) fn push(&mut self, frame: &[u8]) {
+    fn push(&mut self, frame: &[u8]) {
         // SAFETY: we are attached, for `self.py` says so.
-        match NonNull::new(unsafe { allocate(frame) }) {
+        match NonNull::new(unsafe { bytes::copy(frame) }) {
             Some(object) => self.objects.push(object),
-            None => self.failed = true,
+            None => self.failure = Some(PyErr::fetch(self.py)),
+        }
+    }
+
+    /// Appends `frame`.
+    fn push_object(&mut self, frame: PyResult<Bound<'py, PyBytes>>) {
+        match frame {
+            // A `Bound` is never null.
+            Ok(frame) => self.objects.extend(NonNull::new(frame.into_ptr())),
+            Err(error) => self.failure = Some(error),
         }
     }
 
@@ -48,8 +61,8 @@ impl<'py> Frames<'py> {
         reason = "the length of a vector fits in an isize"
     )]
     pub(crate) fn into_list(mut self) -> PyResult<Bound<'py, PyList>> {
-        if self.failed {
-            return Err(PyErr::fetch(self.py));
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
         }
         let length = self.objects.len() as ffi::Py_ssize_t;
         // SAFETY: we are attached. What is returned is null or a new list, which
@@ -74,23 +87,31 @@ impl Drop for Frames<'_> {
     }
 }
 
-/// Returns a new reference to `bytes` with a copy of `data`, or null.
-///
-/// # Safety
-///
-/// The thread must be attached to the interpreter.
-#[inline]
-#[expect(
-    clippy::cast_possible_wrap,
-    reason = "the length of a slice fits in an isize"
-)]
-unsafe fn allocate(data: &[u8]) -> *mut ffi::PyObject {
-    // SAFETY: we are attached; pointer and length are those of a slice.
-    unsafe { ffi::PyBytes_FromStringAndSize(data.as_ptr().cast(), data.len() as ffi::Py_ssize_t) }
+/// Takes the frames of one read.
+pub(crate) struct Splitter<'a, 'py> {
+    pub(crate) frames: &'a mut Frames<'py>,
+    pub(crate) tail: &'a mut Tail,
+    /// The object that the data is, unless it is memory that is used again.
+    pub(crate) read: Option<&'a Bound<'py, PyBytes>>,
 }
 
-/// Returns `bytes` with a copy of `data`. Runs no Python code.
-pub(crate) fn new_bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    // SAFETY: we are attached, for `py` says so, and what is returned is `bytes`.
-    unsafe { Ok(Bound::from_owned_ptr_or_err(py, allocate(data))?.cast_into_unchecked()) }
+impl Sink for Splitter<'_, '_> {
+    #[inline]
+    fn frame(&mut self, frame: &[u8]) {
+        self.frames.push(frame);
+    }
+
+    fn hold(&mut self, data: &[u8]) {
+        self.tail.push(data, self.read);
+    }
+
+    fn complete(&mut self, end: &[u8]) {
+        let frame = self.tail.join(self.frames.py, end);
+        self.frames.push_object(frame);
+        self.tail.clear();
+    }
+
+    fn discard(&mut self) {
+        self.tail.clear();
+    }
 }

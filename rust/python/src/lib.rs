@@ -12,6 +12,7 @@
 //!   converted before, the list of results and errors are made after. So the lock
 //!   is never found taken by the thread that holds it.
 
+mod bytes;
 mod decoder;
 mod document;
 mod encoder;
@@ -19,6 +20,7 @@ mod errors;
 mod frames;
 mod input;
 mod read_buffer;
+mod tail;
 
 /// The Rust implementation of `xmlsocket.codec`.
 #[pyo3::pymodule(gil_used = false)]
