@@ -10,9 +10,11 @@ from lxml import etree
 
 from tests.sync.support import (
     PATIENCE,
+    Handler,
     Interrupted,
     interrupt,
     pair,
+    port_of,
     raw,
     read_all,
     read_exactly,
@@ -27,6 +29,7 @@ from xmlsocket import (
     ConnectionClosedError,
     ConnectionClosedOK,
     DelimiterInPayload,
+    sync,
 )
 
 # More than the buffers of the two sockets of a loopback connection hold.
@@ -169,6 +172,25 @@ def test_send_waiting_when_the_peer_goes_raises() -> None:
         for sending in (first, second):
             with pytest.raises(ConnectionClosedError, match="connection lost"):
                 sending.result(PATIENCE)
+
+
+def test_send_failed_has_its_reason_before_others_can_ask_for_it() -> None:
+    """A thread that finds the output over also finds why."""
+    seen: list[tuple[bool, bool]] = []
+
+    class Watched(sync.Connection[bytes]):
+        def _end(self, *args: Any) -> None:
+            super()._end(*args)
+            seen.append((self._input_over, self._output_over))
+
+    with sync.serve(Handler(), "127.0.0.1", 0, parse=bytes) as server:
+        options: dict[str, Any] = {"parse": bytes, "create_connection": Watched}
+        with sync.connect("127.0.0.1", port_of(server), **options) as client:
+            client._stream._sock.shutdown(socket.SHUT_WR)
+            with pytest.raises(ConnectionClosedError, match="reset"):
+                client.send(b"x")
+        server.close(0)
+    assert (False, False) == seen[0]
 
 
 def test_send_interrupted_half_way_ends_the_connection() -> None:

@@ -13,7 +13,6 @@ from ..exceptions import (
     ConcurrencyError,
     ConnectionClosedOK,
     DocumentError,
-    FrameTooBig,
     IncompleteFrame,
 )
 from ..flow import FRAME_OVERHEAD
@@ -220,8 +219,8 @@ class Connection(ClosableConnection[T]):
                 paused = bool(frames) and self._arrive(frames)
                 error = decoder.error
                 if error is not None:
-                    self._input_over = True
                     self._end(CloseReason.FRAME_TOO_BIG, error)
+                    self._input_over = True
                     return False
                 if paused or size < len(view):
                     return False
@@ -276,13 +275,14 @@ class Connection(ClosableConnection[T]):
         return min(bounds, default=None)
 
     def _input_ended(self) -> None:
-        self._input_over = self._eof = True
+        self._eof = True
         try:
             self._decoder.feed_eof()
-        except (IncompleteFrame, FrameTooBig) as exc:
+        except IncompleteFrame as exc:
             self._end(CloseReason.INCOMPLETE_FRAME, exc)
         else:
             self._end(CloseReason.EOF)
+        self._input_over = True
 
     def _end_of_input(self) -> None:
         """Raise what ended the input; close, unless this side may go on sending."""
@@ -363,9 +363,10 @@ class Connection(ClosableConnection[T]):
             if data:
                 self._stream.write(data)
         except OSError as exc:
-            # What has arrived can still be received.
-            self._output_over = True
+            # What has arrived can still be received. The reason first: whoever
+            # sees that the output is over asks for it.
             self._end(CloseReason.RESET, exc)
+            self._output_over = True
             return False
         except BaseException:
             self.abort()
