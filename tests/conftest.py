@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,11 @@ import pytest
 
 if TYPE_CHECKING:
     from .support.codecs import CodecModule
+
+
+# In development mode asyncio warns of every callback that took 0.1 s. A busy
+# machine makes it talk, and tests that look at the log would fail for that.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
