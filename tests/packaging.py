@@ -37,10 +37,15 @@ def only(folder: pathlib.Path, pattern: str) -> pathlib.Path:
 
 
 def contents(wheel: pathlib.Path) -> dict[str, int]:
-    """Return the names in a wheel and, but for the compiled library, their checksums."""
+    """
+    Return the names in a wheel with their checksums.
+
+    Without those of the compiled library, of RECORD, which has its checksum, and
+    of WHEEL, which has the platform: pip claims no manylinux for what it builds.
+    """
     with zipfile.ZipFile(wheel) as archive:
         return {
-            info.filename: 0 if info.filename.endswith((".so", "RECORD")) else info.CRC
+            info.filename: 0 if info.filename.endswith((".so", "/RECORD", "/WHEEL")) else info.CRC
             for info in archive.infolist()
             if "/sboms/" not in info.filename
         }
