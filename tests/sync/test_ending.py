@@ -30,9 +30,16 @@ from xmlsocket import (
     IncompleteFrame,
     sync,
 )
+from xmlsocket.sync.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give peers that do not close longer than any test may take."""
+    monkeypatch.setattr("xmlsocket.sync.stream._LINGER_TIME", 600)
 
 
 def test_recv_peer_closes_raises_ok_after_the_documents() -> None:
@@ -93,6 +100,21 @@ def test_frame_too_big_reply_before_it_reaches_the_peer() -> None:
 
         assert b"answer\0" == read_all(peer)
         sending.result(PATIENCE)
+        peer.close()
+        with pytest.raises(ConnectionClosedError, match="frame_too_big"):
+            receiving.result(PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
+def test_frame_too_big_peer_may_go_on_sending_until_it_has_read_the_reply() -> None:
+    """After the last words this side listens on, so that no reset overtakes them."""
+    with raw(max_size=4) as (connection, peer):
+        peer.sendall(b"toolong")
+        receiving = start(connection.recv)
+
+        assert b"" == read_all(peer)
+        peer.sendall(b"more")
+        assert not receiving.done()
         peer.close()
         with pytest.raises(ConnectionClosedError, match="frame_too_big"):
             receiving.result(PATIENCE)
@@ -174,6 +196,41 @@ def test_close_from_another_thread_wakes_recv() -> None:
         assert b"" == read_all(peer)
 
 
+@pytest.mark.usefixtures("patient")
+def test_close_wakes_a_recv_inside_a_document_at_once() -> None:
+    """Where another thread waits for the rest of a document, nobody waits for the peer."""
+    with raw() as (connection, peer):
+        peer.sendall(b"<a")
+        receiving = start(connection.recv)
+        until(lambda: connection.stats.buffered_in)
+        connection.close()
+
+        with pytest.raises(ConnectionClosedOK, match="local"):
+            receiving.result(PATIENCE)
+
+
+def test_close_closes_the_socket_when_nobody_uses_it_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The socket's number is given back by the last thread that leaves."""
+    users: list[list[int]] = []
+    close = Stream.close
+
+    def watched(stream: Stream) -> None:
+        users.append(list(connection._inside))
+        close(stream)
+
+    monkeypatch.setattr(Stream, "close", watched)
+    with raw() as (connection, _):
+        receiving = start(connection.recv)
+        until(lambda: connection._reader)
+        connection.close()
+        with pytest.raises(ConnectionClosedOK):
+            receiving.result(PATIENCE)
+
+    assert [[]] == users
+
+
 @pytest.mark.parametrize(
     "receive",
     [sync.Connection.recv, lambda connection: next(connection.batches())],
@@ -218,6 +275,22 @@ def test_close_with_unread_input_keeps_the_last_words() -> None:
         closing.result(PATIENCE)
 
 
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("unread", [b"a\0b\0", b"a\0b"], ids=["document", "part of one"])
+def test_close_with_unread_input_waits_for_the_peer_to_close(unread: bytes) -> None:
+    """A peer that was in the middle of talking may go on until it has read our last words."""
+    with raw() as (connection, peer):
+        peer.sendall(unread)
+        assert b"a" == connection.recv()
+        closing = start(connection.close)
+
+        assert b"" == read_all(peer)
+        peer.sendall(b"more")
+        assert not closing.done()
+        peer.close()
+        closing.result(PATIENCE)
+
+
 def test_close_with_input_never_read_keeps_the_last_words() -> None:
     """Input that this side never looked at does not turn the close into a reset."""
     with raw() as (connection, peer):
@@ -239,6 +312,7 @@ def test_close_does_not_wait_for_a_silent_peer() -> None:
         assert b"" == read_all(peer)
 
 
+@pytest.mark.usefixtures("patient")
 def test_close_gives_a_peer_that_floods_a_bounded_hearing() -> None:
     """A peer that sends without end is not listened to beyond 64 KiB."""
     with raw() as (connection, peer):
@@ -250,7 +324,7 @@ def test_close_gives_a_peer_that_floods_a_bounded_hearing() -> None:
                     peer.sendall(b"x" * 2**16)
 
         flooding = start(flood)
-        connection.close()
+        start(connection.close).result(PATIENCE)
         flooding.result(PATIENCE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_batches_give_all_frames_that_arrived() -> None:
         assert frames == sum(batches, [])  # noqa: RUF017 - few and short
 
 
+def test_batches_give_more_than_one_read_if_more_has_arrived() -> None:
+    """What has arrived is taken up to ``read_limit``, not one buffer at a time."""
+    with raw() as (connection, peer):
+        peer.sendall((b"x" * 99 + b"\0") * 1000)
+        sock = connection._stream._sock
+        sock.setblocking(True)
+        until(lambda: len(sock.recv(100_000, socket.MSG_PEEK)) == 100_000)
+        sock.setblocking(False)
+
+        assert 1000 == len(next(connection.batches()))
+
+
 def test_batches_and_recv_take_from_one_queue_in_order() -> None:
     """Frames come once, whichever way they are taken."""
     with raw() as (connection, peer):
@@ -367,16 +380,20 @@ def test_message_timeout_cuts_a_peer_that_falls_silent_in_a_frame() -> None:
             connection.recv()
 
 
-def test_message_timeout_does_not_count_while_nobody_receives() -> None:
+@pytest.mark.parametrize("options", [{"limits": Limits(message_timeout=30)}, {"idle_timeout": 30}])
+def test_time_limits_do_not_count_while_nobody_receives(options: dict[str, Any]) -> None:
     """Time in which this side does not read is not the peer's fault."""
-    with raw(limits=Limits(message_timeout=30), idle_timeout=30) as (connection, peer):
+    with raw(**options) as (connection, peer):
         peer.sendall(b"<a/>\0<b")
         assert b"<a/>" == connection.recv()
         with pytest.raises(TimeoutError):
-            connection.recv(timeout=0.001)
+            connection.recv(timeout=0)
+        # As if that call had been 100 seconds ago.
         connection._left_at -= 100
         connection._frame_at -= 100
         connection._heard_at -= 100
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=0.001)
         peer.sendall(b"/>\0")
 
         assert b"<b/>" == connection.recv()

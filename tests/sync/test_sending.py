@@ -183,13 +183,14 @@ def test_send_failed_has_its_reason_before_others_can_ask_for_it() -> None:
             super()._end(*args)
             seen.append((self._input_over, self._output_over))
 
-    with sync.serve(Handler(), "127.0.0.1", 0, parse=bytes) as server:
+    handler = Handler()
+    with sync.serve(handler, "127.0.0.1", 0, parse=bytes) as server:
         options: dict[str, Any] = {"parse": bytes, "create_connection": Watched}
         with sync.connect("127.0.0.1", port_of(server), **options) as client:
             client._stream._sock.shutdown(socket.SHUT_WR)
             with pytest.raises(ConnectionClosedError, match="reset"):
                 client.send(b"x")
-        server.close(0)
+        handler.leave()
     assert (False, False) == seen[0]
 
 
@@ -222,7 +223,7 @@ def test_send_signal_handler_sends_on_another_connection() -> None:
 
 def test_close_from_another_thread_wakes_a_send_that_waits() -> None:
     """A send() to a peer that does not read ends when another thread closes."""
-    with raw() as (connection, _):
+    with raw(close_timeout=None) as (connection, _):
         sending = start(connection.send, b"x" * LARGE)
         until(lambda: connection._stream._stuck)
         connection.close()
@@ -234,7 +235,7 @@ def test_close_from_another_thread_wakes_a_send_that_waits() -> None:
 
 def test_close_by_a_signal_handler_ends_the_send_that_it_interrupts() -> None:
     """A signal handler may close the connection that its own thread is sending on."""
-    with raw() as (connection, _):
+    with raw(close_timeout=None) as (connection, _):
         with signalled(lambda: connection._stream._stuck, connection.close):
             with pytest.raises(ConnectionClosedOK, match="local"):
                 connection.send(b"x" * LARGE)
@@ -263,6 +264,36 @@ def test_close_lets_a_send_finish_that_need_not_wait() -> None:
         assert {57} == {len(frame) for frame in received}
         closing.result(PATIENCE)
         assert CloseReason.EOF is client.close_reason
+
+
+def test_close_waits_for_a_send_that_need_not_wait() -> None:
+    """What a thread is in the middle of writing goes whole, then comes the end of the stream."""
+
+    class Slow:
+        """A socket that takes ten bytes at a time, the second ten after the close began."""
+
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+            self.calls = 0
+
+        def send(self, data: bytes) -> int:
+            self.calls += 1
+            if self.calls == 2:
+                until(lambda: connection._closing)
+            return self.sock.send(data[:10])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.sock, name)
+
+    with raw() as (connection, peer):
+        slow: Any = Slow(connection._stream._sock)
+        connection._stream._sock = slow
+        sending = start(connection.send, b"x" * 999)
+        until(lambda: slow.calls == 2)
+        connection.close()
+
+        sending.result(PATIENCE)
+        assert b"x" * 999 + b"\0" == read_all(peer)
 
 
 def test_close_gives_up_on_a_writer_after_close_timeout() -> None:

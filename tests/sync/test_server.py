@@ -532,6 +532,28 @@ def test_accept_out_of_descriptors_waits_and_recovers(
     assert ["! cannot accept connections: Too many open files"] == lines
 
 
+def test_accept_out_of_descriptors_does_not_spin(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two attempts the server leaves the listener alone; closing it ends the pause."""
+    monkeypatch.setattr("xmlsocket.sync.server.ACCEPT_BACKOFF", 3600)
+    with sync.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
+        repeated = server._settings.repeated
+        with socket.socket() as waiting:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest_free = os.open("/dev/null", os.O_RDONLY)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+            try:
+                waiting.connect(("127.0.0.1", port_of(server)))
+                until(lambda: serious(caplog))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            server.close()
+            assert [] == server.wait_closed()
+    assert 0 == repeated._suppressed.total()
+
+
 def test_accept_out_of_threads_refuses_and_recovers(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,8 @@ import logging
 import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING
+import types
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -233,13 +234,14 @@ def test_tls_frame_too_big_keeps_the_last_words() -> None:
 
 def test_tls_true_verifies_with_the_name_of_the_host(caplog: pytest.LogCaptureFixture) -> None:
     """A certificate that does not verify raises ssl's error; the server logs no error."""
+    caplog.set_level(logging.DEBUG, "xmlsocket.server")
     server_context, _ = contexts()
     with sync.serve(echo, "127.0.0.1", 0, ssl=server_context) as server:
         with pytest.raises(ssl.SSLCertVerificationError):
             sync.connect("localhost", port_of(server), ssl=True)
-        # Both sides were told: the server's thread has ended.
         until(lambda: not server._threads)
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "unknown ca" in caplog.text  # the client told the server what is wrong
 
 
 def test_tls_server_hostname_is_the_name_in_the_certificate() -> None:
@@ -419,6 +421,34 @@ def test_tls_answer_does_not_make_the_reader_wait(asking: Asking) -> None:
     with asking.stream.sending:
         asking.stream.write(b"word\0")
     assert b"word\0" == asking.answer()
+
+
+def test_tls_answer_left_to_a_writer_that_was_done_is_written(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that comes between a writer's last look and its end is not forgotten."""
+    settings: Any = types.SimpleNamespace(
+        parse=bytes,
+        max_size=None,
+        skip_empty=True,
+        logger=logging.getLogger("test"),
+        close_timeout=1,
+    )
+    connection: sync.Connection[bytes] = sync.Connection(settings, asking.stream)
+    write = TLSStream._write
+
+    def late(stream: TLSStream, data: bytes) -> None:
+        write(stream, data)
+        asking.ask()
+        assert b"hello\0" == asking.receive()
+        assert stream._outgoing.pending
+
+    monkeypatch.setattr(TLSStream, "_write", late)
+    connection.send(b"word")
+
+    assert not asking.stream._outgoing.pending
+    assert b"word\0" == asking.answer()
+    connection.close()
 
 
 def test_tls_answer_that_cannot_be_written_does_not_lose_what_was_read(asking: Asking) -> None:

@@ -181,7 +181,6 @@ class ClosableConnection(BaseConnection[T]):
         with self._guard:
             self._end(reason, cause)
             self._closing = self._input_over = self._output_over = True
-            self._stream.closing = True
             self._inside.append(threading.get_ident())
         self._retire()
         self._leave()
