@@ -56,6 +56,20 @@ async def test_connect_open_timeout_names_target_and_option() -> None:
             await xmlsocket.connect("127.0.0.1", port, ssl=client_context, open_timeout=0.05)
 
 
+async def test_connect_open_timeout_of_a_given_socket_says_so() -> None:
+    """Without a host there is no address to name."""
+    _, client_context = contexts()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sock = socket.create_connection(silent.getsockname())
+        sock.setblocking(False)
+
+        with pytest.raises(TimeoutError, match="cannot connect to the given socket within"):
+            await xmlsocket.connect(
+                sock=sock, ssl=client_context, server_hostname="localhost", open_timeout=0.05
+            )
+        sock.close()
+
+
 async def test_connect_system_time_out_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's own time-out keeps its number; loopback cannot provoke one."""
 

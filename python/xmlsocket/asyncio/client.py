@@ -83,10 +83,15 @@ class Connect(Generic[T]):
         except TimeoutError as exc:
             if timeout is None or exc.errno is not None:  # the system's own
                 raise
-            target = format_address(self._address)
-            text = f"cannot connect to {target} within open_timeout={timeout} seconds"
+            text = f"cannot connect to {self._target()} within open_timeout={timeout} seconds"
             raise TimeoutError(text) from None
         return connection
+
+    def _target(self) -> str:
+        """Return what is connected to, for messages."""
+        if self._address[0] is None:
+            return "the given socket"
+        return format_address(self._address)
 
     def __await__(self) -> Generator[Any, None, Connection[T]]:
         return self._connect().__await__()
@@ -120,7 +125,7 @@ class Connect(Generic[T]):
                 delay = backoff.after_failure(exc)
                 self._settings.logger.info(
                     "= cannot connect to %s (%s), next attempt in %.1f s",
-                    format_address(self._address),
+                    self._target(),
                     exc,
                     delay,
                 )
