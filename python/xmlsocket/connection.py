@@ -264,12 +264,6 @@ class BaseConnection(Generic[T]):
         frames.reverse()
         self._ready += frames
 
-    def _take(self) -> bytes:
-        """Take the oldest frame; the caller knows that there is one."""
-        if not self._ready:
-            self._refill()
-        return self._ready.pop()
-
     def _take_all(self) -> list[bytes]:
         """Take all frames; the list is the caller's."""
         frames = self._arrived
@@ -381,6 +375,15 @@ class BaseConnection(Generic[T]):
             queued_in=self._queued_in(),
             queued_out=self._queued_out,
         )
+
+    # What it tells
+
+    def _log(self, message: str, *args: object) -> None:
+        self._settings.logger.debug(message, *args)
+
+    def __repr__(self) -> str:
+        state = "open" if self.close_reason is None else self.close_reason.value
+        return f"<{type(self).__name__} {self.id} {state}>"
 
 
 class Counters:

@@ -401,13 +401,6 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             lost.set_result(None)
         self._log("= connection %d closed, %s", self.id, self.close_reason)
 
-    def _log(self, message: str, *args: object) -> None:
-        self._settings.logger.debug(message, *args)
-
-    def __repr__(self) -> str:
-        state = "open" if self.close_reason is None else self.close_reason.value
-        return f"<{type(self).__name__} {self.id} {state}>"
-
 
 class _Linger(asyncio.BufferedProtocol):
     """

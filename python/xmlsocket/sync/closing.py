@@ -83,10 +83,6 @@ class ClosableConnection(BaseConnection[T]):
         """The peer's address: ``(host, port)``, more for IPv6, a path for Unix sockets."""
         return self._remote_address
 
-    def __repr__(self) -> str:
-        state = "open" if self.close_reason is None else self.close_reason.value
-        return f"<{type(self).__name__} {self.id} {state}>"
-
     # Ending
 
     def close(self) -> None:
@@ -204,6 +200,3 @@ class ClosableConnection(BaseConnection[T]):
             self._server._lost(self)  # noqa: SLF001 - parts of one transport
         self._log("= connection %d closed, %s", self.id, self.close_reason)
         self._gone.set()
-
-    def _log(self, message: str, *args: object) -> None:
-        self._settings.logger.debug(message, *args)

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..codec import encode, encode_many
+from ..codec import encode_many
 from ..connection import to_frame
 from ..exceptions import (
     CloseReason,
@@ -317,8 +317,7 @@ class Connection(ClosableConnection[T]):
             ConnectionClosed: If the connection has ended, or ends meanwhile.
 
         """
-        frame = encode(document) if isinstance(document, bytes | str) else to_frame(document)
-        self._transmit(frame, 1)
+        self._transmit(to_frame(document), 1)
 
     def send_many(self, frames: Iterable[bytes | str]) -> None:
         """
