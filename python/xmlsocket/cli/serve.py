@@ -73,9 +73,13 @@ class Chat:
         async for frames in connection.batches():
             self.relay(connection, frames)
 
+    def listeners(self) -> frozenset[Connection[bytes]]:
+        """Return the connections that get what is said."""
+        return self.server.connections
+
     def relay(self, sender: Connection[bytes], frames: Iterable[bytes]) -> None:
-        """Send ``frames`` to everyone but their sender."""
-        others = self.server.connections - {sender}
+        """Send ``frames`` to every listener but their sender."""
+        others = self.listeners() - {sender}
         for frame in frames:
             broadcast(others, frame)
             self.relayed += 1
