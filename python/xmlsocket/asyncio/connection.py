@@ -16,6 +16,7 @@ from ..exceptions import (
     FrameTooBig,
     IncompleteFrame,
 )
+from .linger import Linger
 from .output import CLOSED, QUEUE, WRITE, Output
 
 if TYPE_CHECKING:
@@ -27,12 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "broadcast"]
 
-# ruff: noqa: SLF001 - connection, linger, loop share and server are parts of one transport
+# ruff: noqa: SLF001 - connection, loop share and server are parts of one transport
 
 T = TypeVar("T")
-
-_LINGER_SIZE = 2**16
-_LINGER_TIME = 1.0
 
 
 class Connection(Output[T], asyncio.BufferedProtocol):
@@ -192,7 +190,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             raise ConcurrencyError("two calls wait for the next document of one connection")
         if self._input_over:
             raise self._closed()
-        if self._out:
+        if self._outbox.charge:
             # The application has nothing left to do, so nothing more will join
             # what it has written in this turn.
             self._flush()
@@ -270,7 +268,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         """
         self._end(reason, cause)
         self._stop_input()
-        self._hold = CLOSED
+        self._refuse_output()
         self._pause_reading()
         self._ending = "linger" if linger and self._transport.can_write_eof() else "close"
         self._flush()
@@ -290,9 +288,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._transport.close()
         else:
             self._ending = "close"
-            self._transport.write_eof()
-            self._transport.set_protocol(_Linger(self))
-            self._transport.resume_reading()
+            Linger(self._transport, self.connection_lost)
 
     def _stop_input(self) -> None:
         self._input_over = True
@@ -302,7 +298,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         """Close at once, but let the application have what has arrived."""
         self._end(reason, cause)
         self._stop_input()
-        self._hold = CLOSED
+        self._refuse_output()
         self._transport.abort()
 
     def _relieve(self) -> bool:
@@ -402,38 +398,6 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._log("= connection %d closed, %s", self.id, self.close_reason)
 
 
-class _Linger(asyncio.BufferedProtocol):
-    """
-    Stands in for a connection whose FIN is on its way while the peer still sends.
-
-    Throws away what arrives and closes when the peer closes, or after 64 KiB or
-    one second.
-    """
-
-    __slots__ = ("_connection", "_left", "_timer", "_transport")
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
-        self._transport = connection._transport
-        self._left = _LINGER_SIZE
-        self._timer = connection._share.loop.call_later(_LINGER_TIME, self._transport.close)
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        return self._connection._view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._left -= nbytes
-        if self._left <= 0:
-            self._transport.close()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        self._connection.connection_lost(exc)
-
-
 def broadcast(
     connections: Iterable[Connection[Any]], document: Document, *, raise_exceptions: bool = False
 ) -> None:
@@ -460,8 +424,8 @@ def broadcast(
     errors: list[ConnectionClosed] = []
     for connection in tuple(connections):
         if connection._hold != CLOSED:
-            connection._push(frame)
-            if connection._waiting_out() > connection._high and not connection._relieve():
+            charge = connection._push(frame)
+            if charge > connection._room and not connection._relieve():
                 errors.append(connection._closed())
     if errors and raise_exceptions:
         raise ExceptionGroup("peers that do not read were cut off", errors)
