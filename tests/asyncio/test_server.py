@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import resource
 import socket
 import ssl
 import tempfile
@@ -364,62 +363,6 @@ async def test_tls_stalled_handshake_ends_after_open_timeout() -> None:
             await writer.wait_closed()
 
 
-# Running out of descriptors
-
-
-async def test_accept_out_of_descriptors_waits_and_recovers(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without descriptors the server logs one line, does not spin, and recovers."""
-    monkeypatch.setattr("xmlsocket.asyncio.server.ACCEPT_BACKOFF", 0.05)
-    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
-        waiting = socket.socket()
-        waiting.setblocking(False)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        lowest_free = os.open("/dev/null", os.O_RDONLY)
-        os.close(lowest_free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-        try:
-            with contextlib.suppress(BlockingIOError):
-                waiting.connect(("127.0.0.1", port_of(server)))
-            await until(lambda: warnings_of(caplog))
-            assert 0 == server.stats().accepted
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(waiting, b"<a/>\0")
-        assert b"<a/>\0" == await loop.sock_recv(waiting, 100)
-        waiting.close()
-    lines = [record.getMessage() for record in warnings_of(caplog)]
-    assert ["! cannot accept connections: Too many open files"] == lines
-
-
-async def test_accept_more_than_a_burst_takes_the_rest_in_the_next_turns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A flood of connections is taken in bursts; none is forgotten."""
-    monkeypatch.setattr("xmlsocket.asyncio.server._ACCEPT_BURST", 1)
-    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
-        clients = [
-            await xmlsocket.connect("127.0.0.1", port_of(server), parse=bytes) for _ in range(5)
-        ]
-        await until(lambda: server.stats().connections == 5)
-        for client in clients:
-            await client.close()
-
-
-async def test_accept_server_closed_while_it_backs_off_stays_closed() -> None:
-    """A listener that was left alone for a while is not taken up again after close()."""
-    server = await xmlsocket.serve(echo, "127.0.0.1", 0)
-    (listener,) = server.sockets
-    server.close()
-    await server.wait_closed()
-
-    server._listen_again(listener)
-
-    assert -1 == listener.fileno()
-
-
 async def test_close_at_once_ends_pending_handshakes() -> None:
     """``close(0)`` does not wait for a client that is in the middle of the TLS handshake."""
     server_context, _ = contexts()
@@ -442,7 +385,7 @@ async def test_close_at_once_lets_go_of_a_socket_accepted_in_the_same_turn() -> 
     server = await xmlsocket.serve(echo, "127.0.0.1", 0)
     (listener,) = server.sockets
     with socket.create_connection(("127.0.0.1", port_of(server))) as client:
-        server._accept(listener)
+        server._listeners._accept(listener)
         assert 1 == len(server._tasks)
         server.close(0)
         await server.wait_closed()

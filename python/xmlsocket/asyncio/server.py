@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import ACCEPT_BACKOFF, bind, bind_unix, format_address, unlink_unix
+from ..endpoint import bind_unix
 from ..exceptions import CloseReason, ConnectionClosed, DocumentError
 from ..limits import Limits
+from .accepting import Listeners
+from .accepting import listen as listen_on
 from .connection import Connection
 from .loop import LoopShare
 
 if TYPE_CHECKING:
     import os
+    import socket
     import ssl as ssl_module
     from collections.abc import Awaitable, Callable, Generator, Sequence
     from types import TracebackType
@@ -32,9 +34,6 @@ __all__ = ["Serve", "Server", "serve", "unix_serve"]
 T = TypeVar("T")
 
 _LOGGER = "xmlsocket.server"
-
-# Connections taken from one listener before the others of the loop get their turn.
-_ACCEPT_BURST = 100
 
 
 class Server(Generic[T]):
@@ -55,7 +54,6 @@ class Server(Generic[T]):
     ) -> None:
         self._handler = handler
         self._settings = settings
-        self._listeners = tuple(listeners)
         self._ssl = ssl
         self._loop = asyncio.get_running_loop()
         self._share = LoopShare.of(self._loop)
@@ -69,9 +67,9 @@ class Server(Generic[T]):
         self._closing = False
         self._deadline: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
-        for listener in self._listeners:
-            self._listen(listener)
-            settings.logger.info("= listening on %s", format_address(listener.getsockname()))
+        self._listeners = Listeners(
+            listeners, self._accepted, logger=settings.logger, repeated=settings.repeated
+        )
 
     @property
     def connections(self) -> frozenset[Connection[T]]:
@@ -81,7 +79,7 @@ class Server(Generic[T]):
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets; closed ones after `close`."""
-        return self._listeners
+        return self._listeners.sockets
 
     def stats(self) -> ServerStats:
         """Return what this server has counted over all its connections, as a snapshot."""
@@ -111,10 +109,7 @@ class Server(Generic[T]):
         """
         if not self._closing:
             self._closing = True
-            for listener in self._listeners:
-                self._loop.remove_reader(listener)
-                unlink_unix(listener)
-                listener.close()
+            self._listeners.close()
             for connection in tuple(self._connections):
                 connection._refuse_input(CloseReason.SERVER_CLOSE)
             self._settings.logger.info("= server closing, %d open", len(self._connections))
@@ -167,32 +162,10 @@ class Server(Generic[T]):
         self.close()
         await self.wait_closed()
 
-    # Accepting. Our own loop rather than the event loop's create_server(), which
-    # can neither count handshakes nor stay quiet when descriptors run out.
-
-    def _listen(self, listener: socket.socket) -> None:
-        self._loop.add_reader(listener, self._accept, listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPT_BURST):
-            try:
-                sock, _ = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                # No more descriptors, most of the time. Trying again at once would spin.
-                self._settings.repeated.warning("! cannot accept connections: %s", exc.strerror)
-                self._loop.remove_reader(listener)
-                self._loop.call_later(ACCEPT_BACKOFF, self._listen_again, listener)
-                return
-            sock.setblocking(False)
-            task = self._loop.create_task(self._run(sock))
-            self._tasks[task] = sock
-            task.add_done_callback(self._done)
-
-    def _listen_again(self, listener: socket.socket) -> None:
-        if not self._closing:
-            self._listen(listener)
+    def _accepted(self, sock: socket.socket) -> None:
+        task = self._loop.create_task(self._run(sock))
+        self._tasks[task] = sock
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         sock = self._tasks.pop(task)
@@ -432,7 +405,7 @@ def serve(
         if sock is not None:
             sock.setblocking(False)
             return [sock]
-        return await _bind(host, port, backlog=backlog, reuse_port=reuse_port)
+        return await listen_on(host, port, backlog=backlog, reuse_port=reuse_port)
 
     def start(listeners: list[socket.socket]) -> Server[Any]:
         return Server(
@@ -444,19 +417,6 @@ def serve(
         )
 
     return Serve(listen, start)
-
-
-async def _bind(
-    host: str | Sequence[str] | None, port: int | None, *, backlog: int, reuse_port: bool
-) -> list[socket.socket]:
-    hosts = [host] if host is None or isinstance(host, str) else host
-    loop = asyncio.get_running_loop()
-    infos: list[Any] = []
-    for name in hosts:
-        infos += await loop.getaddrinfo(
-            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    return bind(infos, backlog=backlog, reuse_port=reuse_port)
 
 
 def unix_serve(

@@ -1,0 +1,104 @@
+"""
+Listening sockets on an event loop.
+
+Read by hand rather than with the event loop's ``create_server``, which can
+neither count handshakes nor stay quiet when descriptors run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from ..endpoint import ACCEPT_BACKOFF, bind, format_address, unlink_unix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..connection import Logger, RepeatedLog
+
+__all__ = ["Listeners", "listen"]
+
+# Connections taken from one listener before the others of the loop get their turn.
+_ACCEPT_BURST: Final = 100
+
+
+async def listen(
+    host: str | Sequence[str] | None, port: int | None, *, backlog: int, reuse_port: bool
+) -> list[socket.socket]:
+    """
+    Listen on a port of one address, of several, or, with ``None``, of all.
+
+    Raises:
+        OSError: If an address is unknown or cannot be listened on.
+
+    """
+    hosts = [host] if host is None or isinstance(host, str) else host
+    loop = asyncio.get_running_loop()
+    infos: list[Any] = []
+    for name in hosts:
+        infos += await loop.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    return bind(infos, backlog=backlog, reuse_port=reuse_port)
+
+
+class Listeners:
+    """
+    The listening sockets of a server.
+
+    Args:
+        sockets: Bound and listening; closed by `close`.
+        take: Called with every connection that was accepted.
+        logger: Where to tell that they listen.
+        repeated: Where to tell that they cannot accept.
+
+    Attributes:
+        sockets: As given; closed ones after `close`.
+
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        take: Callable[[socket.socket], None],
+        *,
+        logger: Logger,
+        repeated: RepeatedLog,
+    ) -> None:
+        self.sockets = tuple(sockets)
+        self._take = take
+        self._repeated = repeated
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        for listener in self.sockets:
+            self._listen(listener)
+            logger.info("= listening on %s", format_address(listener.getsockname()))
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._closed:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPT_BURST):
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                # No more descriptors, most of the time. Trying again at once would spin.
+                self._repeated.warning("! cannot accept connections: %s", exc.strerror)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(ACCEPT_BACKOFF, self._listen, listener)
+                return
+            sock.setblocking(False)
+            self._take(sock)
+
+    def close(self) -> None:
+        """Stop accepting and close the sockets."""
+        self._closed = True
+        for listener in self.sockets:
+            self._loop.remove_reader(listener)
+            unlink_unix(listener)
+            listener.close()
