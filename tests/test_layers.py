@@ -26,6 +26,7 @@ LAYERS = MappingProxyType(
         "limits": 2,
         "stats": 2,
         "documents": 3,
+        "outbox": 3,
         "proxies": 3,
         "upgrade": 3,
         "connection": 4,
@@ -36,6 +37,7 @@ LAYERS = MappingProxyType(
         "asyncio": 5,
         "sync": 5,
         "flash": 7,
+        "testing": 8,
         "__init__": 8,  # re-exports what stands above
         "cli": 9,
         "__main__": 10,
