@@ -6,12 +6,12 @@ import from there, this one is private. The two have the same names, errors,
 offsets and counters, and pass the same tests.
 """
 
-from collections.abc import Iterable
-from typing import Literal, Self, final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Literal, Self, final
 
 from .pure import FramingError
 
-__all__ = ["Decoder", "ReadBuffer", "check_document", "encode", "encode_many"]
+__all__ = ["Decoder", "Outbox", "ReadBuffer", "check_document", "encode", "encode_many"]
 
 @final
 class ReadBuffer:
@@ -192,6 +192,79 @@ class Decoder:
             ConcurrencyError: If another thread is inside this decoder.
 
         """
+
+@final
+class Outbox:
+    """
+    The frames that wait to be written on one connection, and the account of them.
+
+    Its twin, `xmlsocket.outbox.PureOutbox`, has the same names and the same
+    account, but for `put`, which it leaves to the long way.
+
+    Args:
+        overhead: Bytes charged beyond its length for a document or a block of
+            frames.
+
+    """
+
+    room: int | None
+    """The charge up to which `put` takes documents; ``None`` while it takes none."""
+
+    def __new__(cls, overhead: int, /) -> Self: ...
+    def put(self, document: object, /) -> Coroutine[Any, Any, None] | None:
+        """
+        Take a document unless something stands in its way.
+
+        Args:
+            document: Text or bytes.
+
+        Returns:
+            What to await, without waiting; or ``None`` if the document was not
+            taken, because it does not fit into `room`, holds a delimiter or has
+            another type.
+
+        """
+
+    def push(self, data: bytes, frames: int = 1, /) -> int:
+        """
+        Append frames that are encoded.
+
+        Args:
+            data: The frames, delimiters included. Kept, not copied.
+            frames: How many they are.
+
+        Returns:
+            The charge of all that waits.
+
+        """
+
+    def take(self, limit: int, /) -> bytes:
+        """
+        Take what to write next off the front.
+
+        Args:
+            limit: When this many bytes are there, no further block is taken.
+
+        Returns:
+            The bytes of whole blocks; empty if nothing waits. A block that was
+            pushed and is taken alone is the object that was pushed.
+
+        """
+
+    def clear(self) -> None:
+        """Drop all that waits, and take no more documents."""
+
+    @property
+    def charge(self) -> int:
+        """What waits: its bytes, and the overhead of each document or block."""
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes taken so far, delimiters included."""
 
 def encode(payload: bytes | bytearray | memoryview | str, /) -> bytes:
     """

@@ -354,15 +354,15 @@ class BaseConnection(Generic[T]):
         self._frames_out += frames
         self._bytes_out += size
 
-    def _counts_out(self) -> tuple[int, int]:
-        """Return how many frames and bytes were accepted for sending."""
-        return self._frames_out, self._bytes_out
+    def _counts_out(self) -> tuple[int, int, int]:
+        """Return frames and bytes accepted for sending, and the charge of those that wait."""
+        return self._frames_out, self._bytes_out, self._queued_out
 
     @property
     def stats(self) -> ConnectionStats:
         """What this connection has counted so far, as a snapshot."""
         decoder = self._decoder
-        frames_out, bytes_out = self._counts_out()
+        frames_out, bytes_out, queued_out = self._counts_out()
         return ConnectionStats(
             age=time.monotonic() - self._opened,
             frames_in=decoder.frames_in,
@@ -373,7 +373,7 @@ class BaseConnection(Generic[T]):
             malformed_skipped=self._malformed_skipped,
             buffered_in=decoder.buffered,
             queued_in=self._queued_in(),
-            queued_out=self._queued_out,
+            queued_out=queued_out,
         )
 
     # What it tells

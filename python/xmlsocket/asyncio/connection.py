@@ -47,6 +47,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     Attributes:
         id: A number that names this connection in logs; unique in the process.
+        path: Path of the request that opened a WebSocket, without its query;
+            empty on TCP.
         close_reason: Why no more documents arrive; ``None`` while they may.
 
     """
@@ -63,6 +65,10 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         "_taken",
         "_view",
     )
+
+    # On the class: they differ for WebSockets and behind proxies only.
+    path: str = ""
+    _peer: Any = None
 
     def __init__(
         self, settings: Settings[T], share: LoopShare, server: Server[T] | None = None
@@ -89,8 +95,13 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address: ``(host, port)``, more for IPv6, a path for Unix sockets."""
-        return self._transport.get_extra_info("peername")
+        """
+        The peer's address: ``(host, port)``, more for IPv6, a path for Unix sockets.
+
+        Behind trusted proxies it is the client's, with port 0 where a proxy did
+        not tell it.
+        """
+        return self._peer or self._transport.get_extra_info("peername")
 
     # Receiving
 
@@ -139,10 +150,11 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         # recv() once more, without its coroutine, which is half of its cost.
         ready = self._ready
         try:
-            while self._raw:
-                if not ready:
-                    await self._fill()
-                yield ready.pop()  # type: ignore[misc]
+            if self._raw:
+                while True:
+                    if not ready:
+                        await self._fill()
+                    yield ready.pop()  # type: ignore[misc]
             while True:
                 yield await self.recv()
         except ConnectionClosedOK:

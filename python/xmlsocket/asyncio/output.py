@@ -7,13 +7,15 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..codec import encode, encode_many
+from ..codec import encode_many
 from ..connection import BaseConnection, Settings, to_frame
 from ..flow import FRAME_OVERHEAD
+from ..outbox import Outbox
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
+    from typing import Any
 
     from ..connection import Document
     from .loop import LoopShare
@@ -41,7 +43,7 @@ class Output(BaseConnection[T]):
         "_high",
         "_hold",
         "_in_transport",
-        "_out",
+        "_outbox",
         "_room",
         "_share",
         "_transport",
@@ -53,15 +55,15 @@ class Output(BaseConnection[T]):
         high = settings.write_limit.high
         self._share = share
         self._transport: asyncio.Transport
-        self._out: list[bytes] = []
+        self._outbox = Outbox(FRAME_OVERHEAD)
         self._hold = WRITE
         self._writing_paused = False
         self._in_transport = 0
         self._high = sys.maxsize if high is None else high
-        self._room = self._high  # what the queue may hold before send() waits
+        self._room = self._high  # what the outbox may hold before send() waits
         self._drained: collections.deque[asyncio.Future[None]] | None = None
 
-    async def send(self, document: Document) -> None:
+    def send(self, document: Document) -> Coroutine[Any, Any, None]:
         """
         Send a document.
 
@@ -73,24 +75,22 @@ class Output(BaseConnection[T]):
         Args:
             document: An lxml element, text, or bytes (as they are).
 
+        Returns:
+            What has to be awaited, as if this were a coroutine function.
+
         Raises:
             DelimiterInPayload: If it holds a zero byte. Nothing is sent.
             ConnectionClosed: If the connection has ended.
 
         """
-        # One call of Rust and no further Python frame: an echo server spends
-        # most of its time here.
-        frame = encode(document) if type(document) is bytes else to_frame(document)
-        if self._hold == WAIT:
-            self._out.append(frame)
-            queued = self._queued_out + len(frame) + FRAME_OVERHEAD
-            self._queued_out = queued
-            if queued > self._room:
-                await self._drain()
-        else:
-            self._put(frame, 1)
-            if self._queued_out > self._room:
-                await self._drain()
+        # No coroutine where nothing has to be waited for, which is most of the
+        # time: making and running one costs more than queueing the document.
+        return self._outbox.put(document) or self._send(document)
+
+    async def _send(self, document: Document) -> None:
+        self._put(to_frame(document), 1)
+        if self._outbox.charge > self._room:
+            await self._drain()
 
     async def send_many(self, frames: Iterable[bytes | str]) -> None:
         """
@@ -113,7 +113,7 @@ class Output(BaseConnection[T]):
             self._put(data, len(frames))
         elif self._hold == CLOSED:
             raise self._closed()
-        if self._queued_out > self._room:
+        if self._outbox.charge > self._room:
             await self._drain()
 
     def _put(self, data: bytes, frames: int) -> None:
@@ -127,51 +127,37 @@ class Output(BaseConnection[T]):
         else:
             self._push(data, frames)
 
-    def _push(self, data: bytes, frames: int = 1) -> None:
-        """Queue ``data`` for the end of this turn."""
-        self._out.append(data)
-        self._queued_out += len(data) + FRAME_OVERHEAD
-        self._frames_out += frames - 1  # the flush counts one
+    def _push(self, data: bytes, frames: int = 1) -> int:
+        """Queue ``data`` for the end of this turn and return the charge of all that waits."""
+        charge = self._outbox.push(data, frames)
         if self._hold != WAIT:
-            self._hold = WAIT
+            self._wait_for_flush()
             self._share.schedule(self)
+        return charge
+
+    def _wait_for_flush(self) -> None:
+        """Let all that is sent wait in the outbox, as long as it has room."""
+        self._hold = WAIT
+        self._outbox.room = max(0, self._room)
 
     def _flush(self) -> None:
         """Hand the queue to the transport, as far as the transport takes it."""
-        out = self._out
-        while out and not self._writing_paused:
-            count = len(out) if self._queued_out <= _CHUNK else self._chunk()
-            data = out[0] if count == 1 else b"".join(out[:count])
-            self._drop_out(count, len(data))
-            self._transport.write(data)
+        outbox = self._outbox
+        while outbox.charge and not self._writing_paused:
+            self._transport.write(outbox.take(_CHUNK))
         if self._hold != CLOSED and not self._writing_paused:
             self._hold = WRITE
+            outbox.room = None
         if self._drained and self._waiting_out() <= self._settings.write_limit.low:
             self._release()
 
-    def _chunk(self) -> int:
-        """Return how many blocks at the front of a long queue make about `_CHUNK` bytes."""
-        size = 0
-        for count, data in enumerate(self._out, 1):
-            size += len(data)
-            if size >= _CHUNK:
-                return count
-        return len(self._out)
-
-    def _drop_out(self, count: int, size: int) -> None:
-        """Take ``count`` blocks of ``size`` bytes together from the front of the queue."""
-        del self._out[:count]
-        self._queued_out -= size + count * FRAME_OVERHEAD
-        self._sent(count, size)
-
     def _waiting_out(self) -> int:
-        """Return how many bytes wait for the peer, in our queue and in the transport."""
-        return self._queued_out + self._in_transport
+        """Return how many bytes wait for the peer, in our outbox and in the transport."""
+        return self._outbox.charge + self._in_transport
 
-    def _counts_out(self) -> tuple[int, int]:
-        queued = len(self._out)
-        size = self._queued_out - queued * FRAME_OVERHEAD
-        return self._frames_out + queued, self._bytes_out + size
+    def _counts_out(self) -> tuple[int, int, int]:
+        outbox = self._outbox
+        return self._frames_out + outbox.frames, self._bytes_out + outbox.bytes, outbox.charge
 
     async def _drain(self) -> None:
         """Wait until no more is queued than ``write_limit`` allows."""
@@ -199,21 +185,26 @@ class Output(BaseConnection[T]):
 
     def _end_of_output(self) -> None:
         """Give up what is queued: the connection is gone."""
-        self._hold = CLOSED
-        self._drop_out(len(self._out), sum(map(len, self._out)))
+        self._refuse_output()
+        self._outbox.clear()
         self._in_transport = 0
         self._release()
 
+    def _refuse_output(self) -> None:
+        """Take no more documents; what waits still goes."""
+        self._hold = CLOSED
+        self._outbox.room = None
+
     def pause_writing(self) -> None:
-        """Keep further frames in our own queue."""
+        """Keep further frames in our outbox."""
         self._writing_paused = True
-        if self._hold != CLOSED:
-            self._hold = WAIT
         self._in_transport = self._transport.get_write_buffer_size()
         self._room = self._high - self._in_transport
+        if self._hold != CLOSED:
+            self._wait_for_flush()
 
     def resume_writing(self) -> None:
-        """Go on with our queue."""
+        """Go on with our outbox."""
         self._writing_paused = False
         self._in_transport = 0
         self._room = self._high

@@ -19,6 +19,7 @@ mod encoder;
 mod errors;
 mod frames;
 mod input;
+mod outbox;
 mod read_buffer;
 mod tail;
 
@@ -31,6 +32,8 @@ mod _rust {
     use crate::document::check_document;
     #[pymodule_export]
     use crate::encoder::{encode, encode_many};
+    #[pymodule_export]
+    use crate::outbox::Outbox;
     #[pymodule_export]
     use crate::read_buffer::ReadBuffer;
 }
