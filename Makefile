@@ -15,6 +15,8 @@ PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 CODE := python tests benches examples
+RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
+REPEAT ?= 1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,7 +31,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.pip $(RUST_SOURCES) pyproject.toml
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --release --locked --extras cli
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --release --locked --extras cli,websocket
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml
@@ -45,8 +47,21 @@ dev: $(VENV)/.dev $(VENV)/.built  ## the same, with the tools for working on it
 # Running it
 
 .PHONY: demo
-demo: build  ## five clients talk through a chat server (DEMO=stay leaves the server up)
+demo: build  ## five clients talk through a chat server (DEMO=stay leaves it up, with a chat page)
 	@$(BIN)/xmlsocket demo $(if $(filter stay,$(DEMO)),--stay)
+
+# --prefix: npm would rather install into a folder above that it takes for a project.
+$(RUFFLE):
+	@command -v npm >/dev/null || { echo "npm is needed to install Ruffle (Debian: apt-get install npm)" >&2; exit 1; }
+	npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error @ruffle-rs/ruffle@0.6.0
+	@touch $@
+
+.PHONY: ruffle
+ruffle: $(RUFFLE)  ## today's Flash player, for the movie on the demo's page
+
+.PHONY: movie
+movie:  ## compile that movie from its source (Debian: apt-get install haxe)
+	cd python/xmlsocket/cli/demo/web && haxe chat.hxml
 
 # Tests
 
@@ -62,7 +77,7 @@ test-python: dev  ## the Python tests that take no longer than a moment each
 	$(PYTEST) -q -m 'not slow'
 
 .PHONY: test-all
-test-all: dev coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
+test-all: dev e2e-tools coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
 
 .PHONY: coverage
 coverage: dev  ## all Python tests, slow ones included, with their branch coverage
@@ -70,6 +85,14 @@ coverage: dev  ## all Python tests, slow ones included, with their branch covera
 	COVERAGE_PROCESS_START=$(abspath pyproject.toml) $(PY) -X dev -W error -m coverage run -m pytest -q
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --fail-under=98
+
+.PHONY: e2e
+e2e: dev e2e-tools  ## the chat page and Flash movies in a real browser (REPEAT=N runs them N times)
+	for run in $$(seq $(REPEAT)); do $(PYTEST) -q tests/e2e; done
+
+.PHONY: e2e-tools
+e2e-tools:
+	@tests/e2e/install.sh
 
 .PHONY: test-uvloop
 test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
@@ -134,4 +157,4 @@ clean:  ## remove what the targets above made
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -60,7 +60,7 @@ def main() -> None:
         venv.create(folder / "env", with_pip=True)
         python = folder / "env/bin/python"
         run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
-        run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]")
+        run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli,websocket]")
         group = f"{ROOT / 'pyproject.toml'}:test"
         run(python, "-m", "pip", "install", "--quiet", "--group", group)
         away = folder / "away"
