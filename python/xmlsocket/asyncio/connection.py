@@ -172,8 +172,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         """
         try:
             while True:
-                if not (self._ready or self._arrived):
-                    await self._wait()
+                while not (self._ready or self._arrived):
+                    await self._next_arrival()
                 frames = self._take_all()
                 if self._reading_paused:
                     self._maybe_resume_reading()
@@ -185,7 +185,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         """See to it that a frame is ready, or raise what ended the connection."""
         while not self._ready:
             if not self._arrived:
-                await self._wait()
+                await self._next_arrival()
             elif self._taken >= self._quantum:
                 # The other connections get their turn.
                 self._taken = 0
@@ -196,9 +196,13 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             if self._reading_paused:
                 self._maybe_resume_reading()
 
-    async def _wait(self) -> None:
-        """Wait until a frame has arrived, or raise what ended the connection."""
-        if self._receiver is not None:
+    def _next_arrival(self) -> asyncio.Future[None]:
+        """
+        Return what to await for a change, or raise what ended the connection.
+
+        No coroutine: its frame would be memory that every idle connection holds.
+        """
+        if self._receiver is not None and not self._receiver.done():
             raise ConcurrencyError("two calls wait for the next document of one connection")
         if self._input_over:
             raise self._closed()
@@ -208,12 +212,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._flush()
         self._taken = 0
         self._receiver = self._share.loop.create_future()
-        try:
-            await self._receiver
-        finally:
-            self._receiver = None
-        if not self._arrived:
-            raise self._closed()
+        return self._receiver
 
     def _wake(self) -> None:
         receiver = self._receiver
