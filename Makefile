@@ -15,6 +15,11 @@ PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 CODE := python tests benches examples
+# Outside of the workspace, and here without libFuzzer, for stable Rust.
+FUZZ := --locked --manifest-path rust/fuzz/Cargo.toml --no-default-features --target-dir target/fuzz
+SECONDS ?= 60
+SEED ?= 1
+TARGET ?= decode
 RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
 REPEAT ?= 1
 
@@ -69,8 +74,9 @@ movie:  ## compile that movie from its source (Debian: apt-get install haxe)
 test: lint types test-rust test-python  ## lint, types, Rust and Python tests: a few minutes
 
 .PHONY: test-rust
-test-rust:  ## the tests of the codec crate and of the load generator
+test-rust:  ## the tests of the codec crate, of the load generator, and the kept fuzz inputs
 	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-bench
+	cargo test --quiet $(FUZZ)
 
 .PHONY: test-python
 test-python: dev  ## the Python tests that take no longer than a moment each
@@ -102,12 +108,23 @@ test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
 test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
 	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
 
+.PHONY: soak
+soak:  ## random inputs for the codec's properties (SECONDS=60 SEED=1), without libFuzzer
+	cargo run --quiet --release $(FUZZ) --bin soak -- $(SECONDS) $(SEED)
+
+.PHONY: fuzz
+fuzz:  ## the same with libFuzzer (TARGET=decode, encode or prolog): nightly Rust and cargo-fuzz
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is needed: cargo install cargo-fuzz" >&2; exit 1; }
+	cd rust && cargo +nightly fuzz run --fuzz-dir fuzz --target-dir ../target/libfuzzer $(TARGET) -- -max_total_time=$(SECONDS)
+
 .PHONY: lint
 lint: dev  ## ruff, rustfmt, clippy
 	$(BIN)/ruff check --quiet $(CODE)
 	$(BIN)/ruff format --quiet --check $(CODE)
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
+	cargo clippy --quiet $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: types
 types: dev  ## mypy in strict mode, and the stub of the extension against the extension
@@ -119,6 +136,7 @@ format: dev  ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 	cargo fmt --all
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml
 
 # Benchmarks
 
