@@ -29,7 +29,13 @@ from websockets.uri import parse_uri
 from xmlsocket.exceptions import CloseReason, InvalidState, WebSocketError
 from xmlsocket.proxies import TrustedProxies
 from xmlsocket.upgrade import HEAD_MAX, Page, WebSocketOptions
-from xmlsocket.websocket import ClientWebSocket, ServerWebSocket, WebSocket, binary_message
+from xmlsocket.websocket import (
+    FRAGMENT_MIN,
+    ClientWebSocket,
+    ServerWebSocket,
+    WebSocket,
+    binary_message,
+)
 
 from .support.websocket_echo import echo_server
 
@@ -340,14 +346,24 @@ def test_wrap_before_opening_and_after_closing_is_an_error() -> None:
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 def test_receive_data_fragment_holds_a_frame_of_max_size_and_its_delimiter(opcode: Opcode) -> None:
     """A fragment of ``max_size + 1`` bytes passes, one byte more fails with 1009."""
-    frame = b"x" * 1000 + b"\0"
-    carrier = opened(max_size=1000)
+    frame = b"x" * 100_000 + b"\0"
+    carrier = opened(max_size=100_000)
 
     assert carrier.receive_data(masked(opcode, frame)) == [frame]
     assert carrier.receive_data(masked(opcode, b"x" + frame)) == []
 
     assert close_code(carrier.data_to_send()) == 1009
-    assert str(carrier.error) == "fragment of 1002 bytes exceeds max_size + 1 (1009)"
+    assert str(carrier.error) == "fragment of 100002 bytes exceeds 100001 (1009)"
+
+
+def test_receive_data_small_max_size_takes_many_frames_in_one_fragment() -> None:
+    """What the sender has put together does not fail for its sum, up to 64 KiB."""
+    carrier = opened(max_size=3)
+
+    assert [b"<a/>\0" * 13107] == carrier.receive_data(masked(Opcode.BINARY, b"<a/>\0" * 13107))
+    assert [] == carrier.receive_data(masked(Opcode.BINARY, b"x" * (FRAGMENT_MIN + 1)))
+
+    assert close_code(carrier.data_to_send()) == 1009
 
 
 def test_receive_data_oversized_fragment_fails_at_its_header() -> None:
@@ -365,7 +381,7 @@ def test_receive_data_frames_before_an_oversized_one_are_delivered() -> None:
     carrier = opened(max_size=200)
 
     payload = carrier.receive_data(
-        masked(Opcode.BINARY, b"<a/>\0") + masked(Opcode.BINARY, b"x" * 300)
+        masked(Opcode.BINARY, b"<a/>\0") + masked(Opcode.BINARY, b"x" * (FRAGMENT_MIN + 1))
     )
 
     assert payload == [b"<a/>\0"]

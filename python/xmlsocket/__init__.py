@@ -42,11 +42,15 @@ from .exceptions import (
     IncompleteFrame,
     InvalidState,
     LocalError,
+    PolicyError,
+    WebSocketError,
     XMLSocketError,
 )
 from .flash import XMLSocket
 from .limits import Limits
+from .policy import Policy
 from .stats import ConnectionStats, ServerStats
+from .upgrade import Page, WebSocketOptions
 
 __all__ = [
     "DELIMITER",
@@ -68,10 +72,15 @@ __all__ = [
     "InvalidState",
     "Limits",
     "LocalError",
+    "Page",
+    "Policy",
+    "PolicyError",
     "ReadBuffer",
     "Serve",
     "Server",
     "ServerStats",
+    "WebSocketError",
+    "WebSocketOptions",
     "XMLSocket",
     "XMLSocketError",
     "broadcast",

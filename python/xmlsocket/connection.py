@@ -389,7 +389,15 @@ class BaseConnection(Generic[T]):
 class Counters:
     """A server's counters: sums over closed connections, to which the open ones are added."""
 
-    __slots__ = ("_sums", "accepted", "closed", "handler_errors")
+    __slots__ = (
+        "_sums",
+        "accepted",
+        "closed",
+        "handler_errors",
+        "policy_requests",
+        "refused",
+        "websockets",
+    )
 
     _SUMMED = (
         "frames_in",
@@ -403,6 +411,9 @@ class Counters:
     def __init__(self) -> None:
         self.accepted = 0
         self.handler_errors = 0
+        self.policy_requests = 0
+        self.websockets = 0
+        self.refused: collections.Counter[str] = collections.Counter()
         self.closed: collections.Counter[CloseReason] = collections.Counter()
         self._sums: collections.Counter[str] = collections.Counter()
 
@@ -428,6 +439,9 @@ class Counters:
             connections=count,
             accepted=self.accepted,
             handler_errors=self.handler_errors,
+            policy_requests=self.policy_requests,
+            websockets=self.websockets,
+            refused=dict(self.refused),
             closed=dict(self.closed),
             **{name: sums[name] for name in self._SUMMED},
         )

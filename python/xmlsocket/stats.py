@@ -60,6 +60,13 @@ class ServerStats:
         empty_skipped: Empty frames dropped because of ``skip_empty``.
         malformed_skipped: Documents dropped because of ``malformed="skip"``.
         closed: How many connections ended for which reason.
+        policy_requests: Requests for the socket policy that were answered; they
+            are no connections and not among those accepted.
+        websockets: WebSockets opened; among those accepted.
+        refused: How many never became a connection, and why: ``http_404``,
+            ``http_403`` and so on after the status that was answered,
+            ``proxy_header`` for a malformed one, ``timeout`` and ``incomplete``
+            for an opening that broke off.
 
     """
 
@@ -73,3 +80,6 @@ class ServerStats:
     empty_skipped: int
     malformed_skipped: int
     closed: Mapping[CloseReason, int]
+    policy_requests: int
+    websockets: int
+    refused: Mapping[str, int]

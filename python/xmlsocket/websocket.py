@@ -30,7 +30,7 @@ try:
     from websockets.exceptions import InvalidURI, PayloadTooBig
     from websockets.frames import Frame, Opcode
     from websockets.http11 import Request
-    from websockets.protocol import OPEN
+    from websockets.protocol import CONNECTING, OPEN
     from websockets.server import ServerProtocol
     from websockets.typing import Origin
     from websockets.uri import parse_uri
@@ -47,13 +47,18 @@ if TYPE_CHECKING:
 
     from websockets.protocol import Protocol
 
-__all__ = ["ClientWebSocket", "ServerWebSocket", "WebSocket", "binary_message"]
+__all__ = ["FRAGMENT_MIN", "ClientWebSocket", "ServerWebSocket", "WebSocket", "binary_message"]
+
+FRAGMENT_MIN: Final = 2**16
+"""Bytes of payload that may come in one fragment, however small ``max_size`` is.
+
+Whoever sends puts together what is to be sent at once, so a message with many
+small frames is legal where none of them is large. It takes the memory of a read.
+"""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 _SWITCHING_PROTOCOLS = 101
 
-# A control frame has up to 125 bytes, whatever max_size is (RFC 6455, section 5.5).
-_CONTROL_MAX = 125
 # First byte of a pong: a final frame of opcode 10 (section 5.2).
 _PONG = b"\x8a"
 
@@ -90,7 +95,7 @@ _logger = _Quiet(logging.getLogger("xmlsocket.websocket"))
 
 def _max_sizes(max_size: int | None) -> tuple[None, int | None]:
     """Return the limits for messages and for fragments: a frame and its delimiter fit in one."""
-    return None, None if max_size is None else max(max_size + 1, _CONTROL_MAX)
+    return None, None if max_size is None else max(max_size + 1, FRAGMENT_MIN)
 
 
 def binary_message(payload: bytes) -> bytes:
@@ -110,6 +115,7 @@ class WebSocket(abc.ABC):
         error: Why the WebSocket failed, once it has.
         finished: Whether nothing more will be received: write what
             `data_to_send` returns, then close the connection.
+        path: Path of the request, without its query; empty until it is known.
 
     """
 
@@ -119,6 +125,7 @@ class WebSocket(abc.ABC):
         self.status: int | None = None
         self.error: WebSocketError | None = None
         self.finished = False
+        self.path = ""
         self._protocol = protocol
         self._head = Head()
         self._out: list[bytes] = []
@@ -129,6 +136,11 @@ class WebSocket(abc.ABC):
     def is_open(self) -> bool:
         """Whether frames can be sent."""
         return self.status == _SWITCHING_PROTOCOLS and self._protocol.state is OPEN
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether there is, or was, a WebSocket to carry frames."""
+        return self.status == _SWITCHING_PROTOCOLS and self._protocol.state is not CONNECTING
 
     def receive_data(self, data: bytes) -> list[bytes]:
         """
@@ -217,7 +229,7 @@ class WebSocket(abc.ABC):
         if isinstance(failure, EOFError):
             self._fail("stream ended without a closing handshake", _ABNORMAL)
         elif isinstance(failure, PayloadTooBig):
-            self._fail(f"fragment of {failure.size} bytes exceeds max_size + 1", _TOO_BIG)
+            self._fail(f"fragment of {failure.size} bytes exceeds {failure.max_size}", _TOO_BIG)
         elif failure is not None:
             self._fail(safe_text(str(failure)), _ABNORMAL if sent is None else sent.code)
         elif closed is not None:
@@ -273,13 +285,12 @@ class ServerWebSocket(WebSocket):
     Args:
         options: Who may connect, where, and what else is served.
         max_size: Bytes of one frame, delimiter excluded. A fragment of a message
-            may have one more; messages may have any length, for their fragments
-            are handed on as they come. None lifts the limit.
+            may have one more, or `FRAGMENT_MIN`; messages may have any length,
+            for their fragments are handed on as they come. None lifts the limit.
         peer: Address of the connection, after any PROXY header.
         trusted: Proxies whose ``X-Forwarded-For`` counts.
 
     Attributes:
-        path: Path of the request, without its query; empty until it is known.
         peer: Address of the client, as trusted proxies told it.
 
     """
@@ -296,7 +307,6 @@ class ServerWebSocket(WebSocket):
         trusted: TrustedProxies | None = None,
     ) -> None:
         super().__init__(ServerProtocol(max_size=_max_sizes(max_size), logger=_logger))
-        self.path = ""
         self.peer = peer
         self._options = options or WebSocketOptions()
         self._trusted = trusted or TrustedProxies()
@@ -375,6 +385,7 @@ class ClientWebSocket(WebSocket):
         self.host, self.port, self.secure = parsed.host, parsed.port, parsed.secure
         request = protocol.connect()
         request.headers.update(headers or {})
+        self.path = path_of(request)
         protocol.send_request(request)
         self._collect()
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import bind_unix
+from ..endpoint import bind_unix, unlink_unix
 from ..exceptions import CloseReason, ConnectionClosed, DocumentError
 from ..limits import Limits
 from .accepting import Listeners
 from .accepting import listen as listen_on
 from .connection import Connection
 from .loop import LoopShare
+from .opening import Entry, OnePort, Openings
 
 if TYPE_CHECKING:
     import os
-    import socket
     import ssl as ssl_module
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
     from types import TracebackType
 
     from lxml import etree
 
+    from ..policy import Policy
     from ..stats import ServerStats
+    from ..upgrade import WebSocketOptions
 
 __all__ = ["Serve", "Server", "serve", "unix_serve"]
 
@@ -51,6 +54,7 @@ class Server(Generic[T]):
         *,
         ssl: ssl_module.SSLContext | None,
         create_connection: type[Connection[T]],
+        port: OnePort | None,
     ) -> None:
         self._handler = handler
         self._settings = settings
@@ -59,6 +63,9 @@ class Server(Generic[T]):
         self._share = LoopShare.of(self._loop)
         self._make = functools.partial(create_connection, settings, self._share, self)
         self._counters = Counters()
+        self._openings = (
+            None if port is None else Openings(port, settings, self._make, self._counters)
+        )
         self._connections: set[Connection[T]] = set()
         # Of each task the socket it has been given and not yet taken: a task that
         # is cancelled before its first step never runs.
@@ -110,6 +117,8 @@ class Server(Generic[T]):
         if not self._closing:
             self._closing = True
             self._listeners.close()
+            if self._openings is not None:
+                self._openings.close()
             for connection in tuple(self._connections):
                 connection._refuse_input(CloseReason.SERVER_CLOSE)
             self._settings.logger.info("= server closing, %d open", len(self._connections))
@@ -199,10 +208,10 @@ class Server(Generic[T]):
             {} if self._ssl is None else {"ssl_handshake_timeout": self._settings.open_timeout}
         )
         # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
-        connection = self._make()
+        protocol = self._make() if self._openings is None else self._openings.entry()
         try:
             await self._loop.connect_accepted_socket(
-                lambda: connection, sock, ssl=self._ssl, **handshake
+                lambda: protocol, sock, ssl=self._ssl, **handshake
             )
         except (OSError, EOFError) as exc:
             # Someone who connects and leaves, or does not speak TLS, is no error
@@ -213,7 +222,7 @@ class Server(Generic[T]):
         except BaseException:
             sock.close()
             raise
-        return connection
+        return await protocol.wait() if isinstance(protocol, Entry) else protocol
 
     async def _handle(self, connection: Connection[T]) -> CloseReason:
         """Run the handler and tell why the connection ends now."""
@@ -248,7 +257,14 @@ class Serve(Generic[T]):
         self._server: Server[T] | None = None
 
     async def _serve(self) -> Server[T]:
-        return self._start(await self._listen())
+        listeners = await self._listen()
+        try:
+            return self._start(listeners)
+        except BaseException:
+            for listener in listeners:
+                unlink_unix(listener)
+                listener.close()
+            raise
 
     def __await__(self) -> Generator[Any, None, Server[T]]:
         return self._serve().__await__()
@@ -288,6 +304,10 @@ def serve(
     backlog: int = ...,
     reuse_port: bool = ...,
     sock: socket.socket | None = ...,
+    policy: Policy | None = ...,
+    websocket: bool | WebSocketOptions = ...,
+    sniff_timeout: float = ...,
+    trusted_proxies: Iterable[str] = ...,
 ) -> Serve[etree._Element]: ...
 
 
@@ -313,6 +333,10 @@ def serve(
     backlog: int = ...,
     reuse_port: bool = ...,
     sock: socket.socket | None = ...,
+    policy: Policy | None = ...,
+    websocket: bool | WebSocketOptions = ...,
+    sniff_timeout: float = ...,
+    trusted_proxies: Iterable[str] = ...,
 ) -> Serve[T]: ...
 
 
@@ -337,9 +361,20 @@ def serve(
     backlog: int = 1024,
     reuse_port: bool = False,
     sock: socket.socket | None = None,
+    policy: Policy | None = None,
+    websocket: bool | WebSocketOptions = False,
+    sniff_timeout: float = 1.0,
+    trusted_proxies: Iterable[str] = (),
 ) -> Serve[Any]:
     """
     Start a server.
+
+    With ``policy``, ``websocket`` or ``trusted_proxies`` the port looks at the
+    first bytes of a connection and serves whoever sent them: a Flash movie that
+    asks for the policy, a browser, a proxy that tells whom it speaks for, or a
+    client that simply sends documents. The handler starts when that is decided,
+    so a client that waits for the server to speak first is kept waiting for
+    ``sniff_timeout``; TLS is a matter of ``ssl`` as ever.
 
     ``handler`` is called with every `Connection`; when it returns, the connection
     is closed. An exception in it is logged and ends its connection only. ::
@@ -362,7 +397,8 @@ def serve(
             frame is charged 128 bytes beyond its length.
         write_limit: Bytes that may wait for the peer before `Connection.send`
             waits, in the same form.
-        open_timeout: Seconds for the TLS handshake.
+        open_timeout: Seconds for the TLS handshake, and then for the request that
+            opens a WebSocket.
         close_timeout: Seconds that closing a connection may take.
         idle_timeout: Seconds without anything but empty frames after which a
             connection is cut.
@@ -375,6 +411,18 @@ def serve(
         backlog: Connections that the system keeps waiting to be accepted.
         reuse_port: Let several processes listen on the port (``SO_REUSEPORT``).
         sock: A listening socket to use instead of ``host`` and ``port``.
+        policy: Socket policy to answer ``<policy-file-request/>`` with when it is
+            the first thing a client sends.
+        websocket: Take WebSockets, with the rules of `WebSocketOptions`; ``True``
+            for pages that come from this very host and port. Needs the extra
+            ``websocket``.
+        sniff_timeout: Seconds that a connection has to show what it carries;
+            bytes do not extend them. Silence is taken for documents, half a
+            request is closed.
+        trusted_proxies: Addresses and networks of proxies, such as
+            ``"10.0.0.0/8"``, or ``"unix:"``, whose PROXY header (version 1 or 2)
+            and ``X-Forwarded-For`` tell the client's address. From anyone else
+            the one is data and the other nothing.
 
     Returns:
         An object to await, or to use in ``async with``; both give the `Server`.
@@ -382,6 +430,8 @@ def serve(
     Raises:
         OSError: If the address cannot be listened on.
         ValueError: If an option makes no sense.
+        PolicyError: When awaited: ``policy`` grants what its port may not.
+        ModuleNotFoundError: If ``websocket`` needs an extra that is not installed.
 
     """
     settings = Settings.of(
@@ -398,6 +448,12 @@ def serve(
         logger=logger,
         default_logger=_LOGGER,
     )
+    one_port = OnePort.of(
+        policy=policy,
+        websocket=websocket,
+        sniff_timeout=sniff_timeout,
+        trusted_proxies=trusted_proxies,
+    )
     if (sock is None) == (port is None):
         raise ValueError("serve() takes either a port or a sock")
 
@@ -408,12 +464,17 @@ def serve(
         return await listen_on(host, port, backlog=backlog, reuse_port=reuse_port)
 
     def start(listeners: list[socket.socket]) -> Server[Any]:
+        if policy is not None:
+            for listener in listeners:
+                if listener.family != getattr(socket, "AF_UNIX", None):
+                    policy.check_port(listener.getsockname()[1])
         return Server(
             handler,
             settings,
             listeners,
             ssl=ssl,
             create_connection=Connection if create_connection is None else create_connection,
+            port=one_port,
         )
 
     return Serve(listen, start)
