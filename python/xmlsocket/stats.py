@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .exceptions import CloseReason
 
-__all__ = ["ConnectionStats", "ServerStats"]
+__all__ = ["ConnectionStats", "PolicyStats", "ServerStats"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +83,27 @@ class ServerStats:
     policy_requests: int
     websockets: int
     refused: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStats:
+    """
+    Counters of one server of policy files.
+
+    Attributes:
+        connections: Connections open now.
+        accepted: Connections opened since the server started.
+        answered: Those that got the policy.
+        refused: Those closed because they sent something else.
+        silent: Those that ended without a whole request: health checks, most of
+            the time, or requests that did not come in time.
+        evicted: Those cut off without an answer to make room for a later one.
+
+    """
+
+    connections: int
+    accepted: int
+    answered: int
+    refused: int
+    silent: int
+    evicted: int
