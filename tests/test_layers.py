@@ -37,6 +37,7 @@ LAYERS = MappingProxyType(
         "asyncio": 5,
         "sync": 5,
         "flash": 7,
+        "gateway": 7,
         "testing": 8,
         "__init__": 8,  # re-exports what stands above
         "cli": 9,

@@ -101,6 +101,10 @@ class CloseReason(enum.StrEnum):
     """The server's handler let a `DocumentError` pass."""
     WEBSOCKET_ERROR = "websocket_error"
     """A WebSocket peer broke its rules or vanished; the cause is the `WebSocketError`."""
+    TARGET_FAILED = "target_failed"
+    """The gateway could not reach the target of this connection, or lost it."""
+    TOO_MANY = "too_many"
+    """The gateway already relays as many connections as one address may have."""
 
 
 _NORMAL = frozenset({CloseReason.LOCAL, CloseReason.EOF, CloseReason.SERVER_CLOSE})
@@ -118,6 +122,8 @@ _EXPLANATIONS = {
     CloseReason.HANDLER_ERROR: "handler raised an exception",
     CloseReason.DOCUMENT_ERROR: "handler did not accept a document",
     CloseReason.WEBSOCKET_ERROR: "WebSocket failed",
+    CloseReason.TARGET_FAILED: "target of the gateway cannot be reached or was lost",
+    CloseReason.TOO_MANY: "too many connections from one address",
 }
 
 

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Address", "MalformedHeader", "ProxyHeader", "TrustedProxies", "read_proxy_header"]
+__all__ = [
+    "Address",
+    "MalformedHeader",
+    "ProxyHeader",
+    "TrustedProxies",
+    "make_proxy_header",
+    "read_proxy_header",
+]
 
 Address: TypeAlias = tuple[str, int]
 """Host and port; the port is 0 where a proxy did not tell it."""
@@ -153,6 +160,36 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
         (_canonical(ipaddress.ip_address(source)), source_port),
         (_canonical(ipaddress.ip_address(destination)), destination_port),
     )
+
+
+def make_proxy_header(version: int, source: Any, destination: Any) -> bytes:
+    """
+    Return the PROXY header that tells a server whom a connection is for.
+
+    Args:
+        version: 1 for the line of text, 2 for the binary header.
+        source: Address of the client, as ``getpeername`` names it.
+        destination: Address that the client connected to, likewise. If either
+            is no IP address, as with Unix sockets, the header says "unknown".
+
+    Source: The PROXY protocol, versions 1 and 2, sections 2.1 and 2.2.
+
+    """
+    try:
+        ips = [
+            ipaddress.ip_address(address[0].partition("%")[0]) for address in (source, destination)
+        ]
+        ports = source[1], destination[1]
+    except (ValueError, LookupError, AttributeError):
+        return b"PROXY UNKNOWN\r\n" if version == 1 else _V2_FIXED.pack(_V2, _V2_PROXY, 0, 0)
+    if ips[0].version != ips[1].version:  # both have to be of one family
+        ips = [ip if ip.version == 6 else ipaddress.ip_address(f"::ffff:{ip}") for ip in ips]  # noqa: PLR2004
+    family = f"TCP{ips[0].version}"
+    if version == 1:
+        return f"PROXY {family} {ips[0]} {ips[1]} {ports[0]} {ports[1]}\r\n".encode()
+    code = 0x11 if ips[0].version == 4 else 0x21  # noqa: PLR2004
+    body = _V2_ADDRESSES[code].pack(ips[0].packed, ips[1].packed, *ports)
+    return _V2_FIXED.pack(_V2, _V2_PROXY, code, len(body)) + body
 
 
 def _canonical(ip: _IP) -> str:

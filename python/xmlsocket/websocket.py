@@ -77,6 +77,9 @@ _CODES: Final[dict[CloseReason, int]] = {
     CloseReason.IDLE: 1008,
     CloseReason.SLOW_PEER: 1008,
     CloseReason.FRAME_TOO_BIG: _TOO_BIG,
+    # "Try again later" and "bad gateway", from IANA's registry of close codes.
+    CloseReason.TOO_MANY: 1013,
+    CloseReason.TARGET_FAILED: 1014,
 }
 
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -237,9 +237,9 @@ async def test_policyserver_given_socket_serves() -> None:
 @pytest.mark.parametrize("option", ["request_timeout", "max_connections"])
 def test_policyserver_limit_that_makes_no_sense_is_refused(option: str) -> None:
     """Zero is no limit; ``None`` is how one is lifted."""
+    wrong: dict[str, Any] = {option: 0}
     with pytest.raises(ValueError, match=f"{option} must be positive or None, not 0"):
-        PolicyServer(POLICY, port=9339, **{option: 0})
-    PolicyServer(POLICY, port=9339, **{option: None})
+        PolicyServer(POLICY, port=9339, **wrong)
 
 
 # Flash's lookup

@@ -99,7 +99,8 @@ class PolicyServer:
             policy.check_port(self._public_port)
         self._address = (host, port)
         self._sock = sock
-        self._bind_options = {"backlog": backlog, "reuse_port": reuse_port}
+        self._backlog = backlog
+        self._reuse_port = reuse_port
         self._on_accept = on_accept
         self._request_timeout = request_timeout
         self._max_connections = max_connections
@@ -120,7 +121,9 @@ class PolicyServer:
             self._sock.setblocking(False)
             sockets = [self._sock]
         else:
-            sockets = await listen(*self._address, **self._bind_options)
+            sockets = await listen(
+                *self._address, backlog=self._backlog, reuse_port=self._reuse_port
+            )
         try:
             self._policy.check_port(self._public_port or sockets[0].getsockname()[1])
         except BaseException:
