@@ -16,6 +16,7 @@ from ..exceptions import (
     FrameTooBig,
     IncompleteFrame,
 )
+from .arrival import Arrival
 from .linger import Linger
 from .output import CLOSED, QUEUE, WRITE, Output
 
@@ -54,13 +55,13 @@ class Connection(Output[T], asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_arrival",
         "_ending",
         "_input_over",
         "_lost",
         "_quantum",
         "_raw",
         "_reading_paused",
-        "_receiver",
         "_server",
         "_taken",
         "_view",
@@ -77,7 +78,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._server = server
         self._view = self._decoder.get_buffer(-1)
         self._raw = settings.parse is cast("Any", bytes)
-        self._receiver: asyncio.Future[None] | None = None
+        self._arrival = Arrival(share.loop)
         self._reading_paused = False
         self._input_over = False
         self._taken = 0
@@ -196,13 +197,13 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             if self._reading_paused:
                 self._maybe_resume_reading()
 
-    def _next_arrival(self) -> asyncio.Future[None]:
+    def _next_arrival(self) -> Arrival:
         """
         Return what to await for a change, or raise what ended the connection.
 
         No coroutine: its frame would be memory that every idle connection holds.
         """
-        if self._receiver is not None and not self._receiver.done():
+        if self._arrival.awaited:
             raise ConcurrencyError("two calls wait for the next document of one connection")
         if self._input_over:
             raise self._closed()
@@ -211,13 +212,10 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             # what it has written in this turn.
             self._flush()
         self._taken = 0
-        self._receiver = self._share.loop.create_future()
-        return self._receiver
+        return self._arrival
 
     def _wake(self) -> None:
-        receiver = self._receiver
-        if receiver is not None and not receiver.done():
-            receiver.set_result(None)
+        self._arrival.tell_soon()
 
     def _maybe_resume_reading(self) -> None:
         if self._charge <= self._settings.read_limit.low and not self._input_over:
@@ -364,9 +362,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         if frames:
             if self._arrive(frames):
                 self._pause_reading()
-            receiver = self._receiver
-            if receiver is not None and not receiver.done():
-                receiver.set_result(None)
+            self._arrival.tell()
         # The loop calls again only when more bytes come, so look now.
         if decoder.error is not None:
             self._finish(CloseReason.FRAME_TOO_BIG, decoder.error, linger=True)
