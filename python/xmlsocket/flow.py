@@ -7,6 +7,8 @@ import random
 import ssl
 from typing import TYPE_CHECKING
 
+from .exceptions import WebSocketError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,6 +17,9 @@ __all__ = ["FRAME_OVERHEAD", "Backoff", "WaterMarks", "reconnect_delays"]
 # Of our own: a program that seeds the random module keeps its sequence, and many
 # clients that were seeded alike do not come back at the same moment.
 _jitter = random.Random()  # noqa: S311 - no secret
+
+# Statuses of HTTP from here on, and close codes, which have four digits.
+_SERVER_ERROR = 500
 
 FRAME_OVERHEAD = 128
 """Bytes charged for a queued frame beyond its length.
@@ -91,10 +96,16 @@ class Backoff:
 
         Raises:
             Exception: ``error`` itself, when trying again cannot help: what is
-                no `OSError`, and a certificate that does not verify.
+                no `OSError`, a certificate that does not verify, and a WebSocket
+                refused for another reason than that the server, behind its
+                proxy, is not there just now.
 
         """
-        if not isinstance(error, OSError) or isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, WebSocketError):
+            passes = error.code >= _SERVER_ERROR
+        else:
+            passes = isinstance(error, OSError)
+        if not passes or isinstance(error, ssl.SSLCertVerificationError):
             raise error
         return next(self._delays)
 

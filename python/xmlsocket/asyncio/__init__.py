@@ -5,6 +5,7 @@ from __future__ import annotations
 from .client import Connect, connect, unix_connect
 from .connection import Connection, broadcast
 from .server import Serve, Server, serve, unix_serve
+from .websocket import connect_websocket
 
 __all__ = [
     "Connect",
@@ -13,6 +14,7 @@ __all__ = [
     "Server",
     "broadcast",
     "connect",
+    "connect_websocket",
     "serve",
     "unix_connect",
     "unix_serve",

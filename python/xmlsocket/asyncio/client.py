@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from ..connection import Logger, Malformed, Settings
 from ..documents import parse as parse_document
 from ..endpoint import format_address
+from ..exceptions import WebSocketError
 from ..flow import Backoff
 from ..limits import Limits
 from .connection import Connection
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
     from lxml import etree
 
-__all__ = ["Connect", "connect", "unix_connect"]
+__all__ = ["LOGGER", "Connect", "connect", "unix_connect"]
 
 T = TypeVar("T")
 
-_LOGGER = "xmlsocket.client"
+LOGGER = "xmlsocket.client"
 
 
 class Connect(Generic[T]):
@@ -59,18 +60,22 @@ class Connect(Generic[T]):
         self._connection: Connection[T] | None = None
 
     async def _open(self, connection: Connection[T]) -> None:
+        await self._open_transport(connection)
+
+    async def _open_transport(self, protocol: asyncio.BufferedProtocol) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
         context = ssl_module.create_default_context() if self._ssl is True else self._ssl or None
         if isinstance(self._address, str):
-            await loop.create_unix_connection(
-                lambda: connection, self._address, ssl=context, **self._kwargs
+            transport, _ = await loop.create_unix_connection(
+                lambda: protocol, self._address, ssl=context, **self._kwargs
             )
         else:
             # typeshed does not know that a given sock= goes with neither of the two.
             host, port = cast("tuple[str, int]", self._address)
-            await loop.create_connection(
-                lambda: connection, host, port, ssl=context, **self._kwargs
+            transport, _ = await loop.create_connection(
+                lambda: protocol, host, port, ssl=context, **self._kwargs
             )
+        return transport
 
     async def _connect(self) -> Connection[T]:
         share = LoopShare.of(asyncio.get_running_loop())
@@ -121,7 +126,7 @@ class Connect(Generic[T]):
         while True:
             try:
                 connection = await self._connect()
-            except OSError as exc:
+            except (OSError, WebSocketError) as exc:
                 delay = backoff.after_failure(exc)
                 self._settings.logger.info(
                     "= cannot connect to %s (%s), next attempt in %.1f s",
@@ -262,7 +267,7 @@ def connect(
         skip_empty=skip_empty,
         malformed=malformed,
         logger=logger,
-        default_logger=_LOGGER,
+        default_logger=LOGGER,
     )
 
     return Connect(
