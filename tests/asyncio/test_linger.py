@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,9 @@ class Speaker(asyncio.Protocol):
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say it."""
-        assert isinstance(transport, asyncio.Transport)
-        answer(transport, self.words, self.connection_lost)
+        """Say it, after uvloop has begun to read, as its servers do behind this call."""
+        speak = functools.partial(answer, transport, self.words, self.connection_lost)
+        asyncio.get_running_loop().call_soon(speak)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end."""

@@ -218,7 +218,8 @@ class PolicyServer:
         if self._closing:
             client.leave()
         elif self._on_accept:
-            client.answer()
+            # Not now: uvloop begins to read only behind this callback.
+            asyncio.get_running_loop().call_soon(client.answer)
 
     def _lost(self, client: _Client) -> None:
         self._clients.pop(client, None)
@@ -258,7 +259,9 @@ class _Client(asyncio.Protocol):
             self.transport.close()
 
     def answer(self) -> None:
-        """Send the policy and be done."""
+        """Send the policy and be done, once."""
+        if self._outcome is not None:
+            return
         self._end("answered")
         answer(self.transport, self._server._policy.reply, self.connection_lost)
 

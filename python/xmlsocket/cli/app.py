@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import IMPLEMENTATION
-from . import connect, serve
+from . import connect, gateway, policy, serve
 from .demo import command as demo
 from .errors import CommandError
 
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=connect.EXAMPLES)(connect.connect)
+app.command(epilog=policy.EXAMPLES)(policy.policy)
+app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 
 _EXAMPLES = """Examples:
@@ -36,6 +38,8 @@ _EXAMPLES = """Examples:
   xmlsocket demo                                  see it work
   xmlsocket serve --mode chat --port 9339         start a chat server
   xmlsocket connect 127.0.0.1 9339                talk to it
+  xmlsocket policy --domain play.example.com --ports 9339 --print
+  xmlsocket gateway --target /game=127.0.0.1:9339
 """
 
 

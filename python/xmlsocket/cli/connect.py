@@ -11,10 +11,12 @@ import typer
 
 from .. import Connection, ConnectionClosed, ConnectionClosedError, DelimiterInPayload
 from .. import connect as open_connection
+from ..asyncio import connect_websocket
 from ..endpoint import format_address
+from ..exceptions import WebSocketError
 from . import feed
 from .errors import CommandError, reason
-from .options import LIMIT_HELP, bad_limit, client_context, parse_limits
+from .options import LIMIT_HELP, bad_limit, client_context, parse_limits, require_websocket
 from .terminal import Output
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ EXAMPLES = """Examples:
   echo '<hello/>' | xmlsocket connect 127.0.0.1 9339 --replies 1
   xmlsocket connect 127.0.0.1 9339 --file documents.xml --wait 5 > replies.xml
   xmlsocket connect chat.example 9339 --tls
+  xmlsocket connect wss://play.example/chat
 """
 
 _INPUT_END = 0.5
@@ -158,23 +161,56 @@ async def _piped(
     await exchange.run(batches, wait)
 
 
-async def _open(host: str, port: int, options: dict[str, Any]) -> Connection[bytes]:
+def _is_uri(host: str) -> bool:
+    return host.startswith(("ws://", "wss://"))
+
+
+def _check_server(host: str, port: int | None, origin: str | None) -> None:
+    if _is_uri(host):
+        require_websocket()
+        if port is not None:
+            raise typer.BadParameter("the URL has it already", param_hint="'PORT'")
+    elif port is None:
+        raise typer.BadParameter("missing", param_hint="'PORT'")
+    elif origin is not None:
+        raise typer.BadParameter("goes with ws:// and wss:// only", param_hint="'--origin'")
+
+
+async def _open(
+    host: str, port: int | None, origin: str | None, options: dict[str, Any]
+) -> Connection[bytes]:
+    options |= {"parse": bytes, "skip_empty": False}
+    where = host if port is None else format_address((host, port))
     try:
-        connecting = open_connection(host, port, parse=bytes, skip_empty=False, **options)
+        if _is_uri(host):
+            connecting = connect_websocket(host, origin=origin, **options)
+        else:
+            connecting = open_connection(host, port, **options)
     except ValueError as exc:
+        if _is_uri(host):
+            raise CommandError(str(exc)) from None
         raise bad_limit(str(exc)) from None
     try:
         return await connecting
+    except WebSocketError as exc:
+        raise CommandError(f"cannot connect to {where}: {exc}") from None
     except (OSError, UnicodeError) as exc:  # UnicodeError: no name of a host looks like that
         if isinstance(exc, TimeoutError) and exc.errno is None:
             raise CommandError(str(exc)) from None
-        where = format_address((host, port))
         raise CommandError(f"cannot connect to {where}: {reason(exc)}") from None
 
 
 def connect(
-    host: Annotated[str, typer.Argument(metavar="HOST", help="Name or address of the server.")],
-    port: Annotated[int, typer.Argument(metavar="PORT", min=1, max=65535, help="Its port.")],
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST|URL", help="Name or address of the server, or ws://… or wss://…."
+        ),
+    ],
+    port: Annotated[
+        int | None,
+        typer.Argument(metavar="PORT", min=1, max=65535, help="Its port, unless a URL has it."),
+    ] = None,
     *,
     file: Annotated[
         Path | None,
@@ -211,6 +247,10 @@ def connect(
         Path | None,
         typer.Option(metavar="FILE", help="Use TLS, verified with this PEM file instead."),
     ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(metavar="ORIGIN", help="Origin to name to a WebSocket server that wants one."),
+    ] = None,
 ) -> None:
     """
     Send documents to a server and show what it sends.
@@ -223,6 +263,7 @@ def connect(
     Replies go to standard output as they came, one after the other. Exit status
     0: all was sent and, with --replies, as many documents came.
     """
+    _check_server(host, port, origin)
     options = parse_limits(limit or ())
     options["ssl"] = client_context(tls, tls_ca)
     if wait is None:
@@ -231,7 +272,7 @@ def connect(
     streams = (sys.stdin, sys.stdout)  # None where one is closed
 
     async def run() -> None:
-        connection = await _open(host, port, options)
+        connection = await _open(host, port, origin, options)
         try:
             if file is None and all(stream and stream.isatty() for stream in streams):
                 # Loads prompt_toolkit, which takes as long as all the rest.

@@ -1,22 +1,51 @@
-"""Options that the commands share: limits and TLS."""
+"""Options that the commands share: limits, TLS, policies, WebSocket."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import ssl
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..exceptions import PolicyError
 from ..limits import Limits
+from ..policy import Policy
+from ..proxies import TrustedProxies
+from ..upgrade import WebSocketOptions
 from .errors import CommandError, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["LIMIT_HELP", "bad_limit", "client_context", "parse_limits", "server_context"]
+__all__ = [
+    "LIMIT_HELP",
+    "ORIGIN_HELP",
+    "TRUSTED_HELP",
+    "bad_limit",
+    "client_context",
+    "parse_limits",
+    "read_policy",
+    "read_policy_file",
+    "require_websocket",
+    "server_context",
+    "trusted_proxies",
+    "websocket_options",
+]
+
+ORIGIN_HELP = (
+    "Let pages of this origin open WebSockets, such as https://play.example.com, or '*' for"
+    " any; may be given several times. [default: pages from this host and port]"
+)
+TRUSTED_HELP = (
+    "Address or network of a proxy whose PROXY header and X-Forwarded-For are believed; may be"
+    " given several times."
+)
+
+_GRANT = re.compile(r"([^:/\\]+):([0-9*,-]+)", re.ASCII)
 
 
 def _marks(text: str) -> int | tuple[int, int]:
@@ -137,3 +166,88 @@ def client_context(tls: bool, authority: Path | None) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=authority)
     except OSError as exc:
         raise CommandError(f"cannot use certificate {authority}: {reason(exc)}") from None
+
+
+def read_policy(text: str) -> Policy:
+    """
+    Make a socket policy of what was typed.
+
+    Args:
+        text: ``DOMAIN:PORTS``, such as ``*.example.com:80,5000-5100``, or else
+            the name of a policy file.
+
+    Raises:
+        CommandError: If the file cannot be read, or is no policy.
+
+    """
+    grant = _GRANT.fullmatch(text)
+    if grant is None:
+        return read_policy_file(Path(text))
+    try:
+        return Policy([grant[1]], grant[2].split(","))
+    except PolicyError as exc:
+        raise CommandError(f"policy {text}: {exc}") from None
+
+
+def read_policy_file(path: Path) -> Policy:
+    """
+    Read a socket policy file.
+
+    Raises:
+        CommandError: If it cannot be read, or is no policy; with the line.
+
+    """
+    try:
+        return Policy.parse(path.read_bytes())
+    except OSError as exc:
+        raise CommandError(f"cannot read policy {path}: {reason(exc)}") from None
+    except PolicyError as exc:
+        raise CommandError(f"policy {path}: {exc}") from None
+
+
+def require_websocket() -> None:
+    """
+    See to it that WebSockets can be served.
+
+    Raises:
+        CommandError: If the extra is not installed.
+
+    """
+    try:
+        from .. import websocket  # noqa: F401, PLC0415 - it takes the extra
+    except ModuleNotFoundError as exc:
+        if exc.name != "websockets":
+            raise
+        raise CommandError(str(exc)) from None
+
+
+def websocket_options(origins: Sequence[str] | None) -> WebSocketOptions:
+    """
+    Return how WebSockets are served.
+
+    Raises:
+        CommandError: If the extra is not installed.
+        typer.BadParameter: If an origin is none.
+
+    """
+    require_websocket()
+    try:
+        return WebSocketOptions(origins=origins or None)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="'--origin'") from None
+
+
+def trusted_proxies(given: Iterable[str]) -> list[str]:
+    """
+    Return the proxies that are trusted.
+
+    Raises:
+        typer.BadParameter: If one is neither an address nor a network.
+
+    """
+    proxies = list(given)
+    try:
+        TrustedProxies(proxies)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="'--trusted-proxy'") from None
+    return proxies

@@ -7,22 +7,48 @@ import enum
 import logging
 import signal
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
 from .. import Connection, Server, broadcast
 from .. import serve as start_server
 from ..endpoint import format_address
+from ..exceptions import PolicyError
 from .errors import CommandError, reason
-from .options import LIMIT_HELP, bad_limit, parse_limits, server_context
+from .options import (
+    LIMIT_HELP,
+    ORIGIN_HELP,
+    TRUSTED_HELP,
+    bad_limit,
+    parse_limits,
+    read_policy,
+    server_context,
+    trusted_proxies,
+    websocket_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from ..asyncio.policy_server import PolicyServer
+
     Handler: TypeAlias = Callable[[Connection[bytes]], Awaitable[None]]
 
-__all__ = ["Chat", "echo", "open_server", "run_until_stopped", "serve"]
+__all__ = [
+    "Chat",
+    "announce",
+    "count",
+    "echo",
+    "listening",
+    "log",
+    "on_signals",
+    "open_server",
+    "run_until_stopped",
+    "serve",
+]
+
+S = TypeVar("S")
 
 GRACE = 5.0
 """Seconds that connections get to take what is queued for them when the server stops."""
@@ -33,6 +59,7 @@ EXAMPLES = """Examples:
   xmlsocket serve                                       echo, on a free port of loopback
   xmlsocket serve --mode chat --port 9339               what one sends, all others get
   xmlsocket serve --host 0.0.0.0 --port 9339 --tls-cert cert.pem --tls-key key.pem
+  xmlsocket serve --port 9339 --policy '*:9339' --websocket
   xmlsocket serve --limit max_size=65536 --limit idle_timeout=300 --limit write_cap=none
 """
 
@@ -98,17 +125,42 @@ async def open_server(handler: Handler, host: str, port: int, **options: Any) ->
         starting = start_server(handler, host, port, parse=bytes, skip_empty=False, **options)
     except ValueError as exc:
         raise bad_limit(str(exc)) from None
+    return await listening(starting, host, port)
+
+
+async def listening(starting: Awaitable[S], host: str, port: int) -> S:
+    """
+    Start a server.
+
+    Raises:
+        CommandError: If it cannot listen there, or its policy is not for this port.
+
+    """
     try:
         return await starting
+    except PolicyError as exc:
+        raise CommandError(str(exc)) from None
     except (OSError, UnicodeError) as exc:  # UnicodeError: no name of a host looks like that
         where = format_address((host, port))
         raise CommandError(f"cannot listen on {where}: {reason(exc)}") from None
 
 
-def announce(server: Server[bytes]) -> None:
+def announce(server: Server[bytes] | PolicyServer) -> None:
     """Say where the server listens, one line for each address, at once."""
     for listener in server.sockets:
         typer.echo(f"listening on {format_address(listener.getsockname())}")
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Have ``stop`` called for SIGINT and SIGTERM, on the running loop, as often as they come."""
+    loop = asyncio.get_running_loop()
+    # Never removed: a signal during the last words must not end the process
+    # with another status.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # pragma: no cover - the event loops of Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
 async def run_until_stopped(server: Server[bytes], ready: Callable[[], None]) -> None:
@@ -122,23 +174,16 @@ async def run_until_stopped(server: Server[bytes], ready: Callable[[], None]) ->
         ready: Called as soon as a signal is no longer the process's death.
 
     """
-    loop = asyncio.get_running_loop()
 
     def stop() -> None:
         waiting = len(server.connections)
         server.close(0 if stopping.is_set() else GRACE)
         if waiting and not stopping.is_set():
-            typer.echo(f"closing {_count(waiting, 'connection')}")
+            typer.echo(f"closing {count(waiting, 'connection')}")
         stopping.set()
 
     stopping = asyncio.Event()
-    # Not removed afterwards: a signal during the last words must not end the
-    # process with another status.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # pragma: no cover - the event loops of Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    on_signals(stop)
     ready()
     await stopping.wait()
     cut = await server.wait_closed()
@@ -147,13 +192,21 @@ async def run_until_stopped(server: Server[bytes], ready: Callable[[], None]) ->
         typer.echo(f"cut off {address}: it did not read in time")
     stats = server.stats()
     typer.echo(
-        f"stopped after {_count(stats.accepted, 'connection')},"
-        f" {_count(stats.frames_in, 'document')} in and {stats.frames_out:,} out"
+        f"stopped after {count(stats.accepted, 'connection')},"
+        f" {count(stats.frames_in, 'document')} in and {stats.frames_out:,} out"
     )
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number of things, in words."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def log(*, verbose: bool) -> None:
+    """Let the log go to standard error, with what is for debugging if it is wanted."""
+    if verbose:
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("xmlsocket").setLevel(logging.DEBUG)
 
 
 async def _serve(mode: Mode, host: str, port: int, options: dict[str, Any]) -> None:
@@ -187,6 +240,21 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="PEM file with the key, unless --tls-cert holds it."),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DOMAIN:PORTS",
+            help="Answer Flash's policy requests on this port, with a file or with a grant"
+            " such as '*:9339' or '*.example.com:5000-5100'.",
+        ),
+    ] = None,
+    websocket: Annotated[
+        bool, typer.Option("--websocket", help="Take WebSockets on this port as well.")
+    ] = False,
+    origin: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help=ORIGIN_HELP)] = None,
+    trusted_proxy: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help=TRUSTED_HELP)
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log on standard error how connections end.")
     ] = False,
@@ -196,10 +264,16 @@ def serve(
 
     Prints "listening on HOST:PORT" once it is ready. Documents are passed on
     byte for byte, never parsed: text that is no XML goes through as well.
+
+    One port serves them all: with --policy and --websocket it tells Flash's
+    policy requests, WebSockets and XMLSocket clients apart by their first bytes.
     """
     options = parse_limits(limit or ())
     options["ssl"] = server_context(tls_cert, tls_key)
-    if verbose:
-        logging.basicConfig(format="%(asctime)s %(message)s")
-        logging.getLogger("xmlsocket").setLevel(logging.DEBUG)
+    options["trusted_proxies"] = trusted_proxies(trusted_proxy or ())
+    if policy is not None:
+        options["policy"] = read_policy(policy)
+    if websocket or origin:
+        options["websocket"] = websocket_options(origin)
+    log(verbose=verbose)
     asyncio.run(_serve(mode, host, port, options))
