@@ -249,6 +249,26 @@ def test_parse_refuses_of_well_formed_documents_what_is_meant_to_be() -> None:
             parse(frame)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"<p:a/>",
+        b"<a:/>",
+        b'<a xmlns="%"/>',
+        b'<a xmlns:b=""/>',
+        b'<a xml:id="1"/>',
+        b'<r><a xml:id="a"/><a xml:id="a"/></r>',
+    ],
+    ids=bytes.decode,
+)
+def test_parse_refuses_wrong_names_and_ids_as_lxml_does(frame: bytes) -> None:
+    """What is well-formed but breaks the rules of namespaces or of xml:id, lxml refuses too."""
+    with pytest.raises(etree.XMLSyntaxError):
+        etree.fromstring(frame)
+    with pytest.raises(DocumentError):
+        parse(frame)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_parse_seeded_soup_of_tokens_never_lets_a_dtd_through() -> None:
