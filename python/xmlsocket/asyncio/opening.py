@@ -11,7 +11,6 @@ from ..opening import Carrier, Opening
 from ..policy import match_request
 from ..proxies import TrustedProxies
 from ..upgrade import WebSocketOptions
-from .linger import answer
 from .reply import Reply
 
 if TYPE_CHECKING:
@@ -181,8 +180,10 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
 
     def eof_received(self) -> bool | None:
         """Decide with what there is: no more will come."""
-        self._take(self._opening.on_silence(), "incomplete")
         assert self._transport is not None
+        if self._transport.is_closing():  # asyncio's TLS tells it after an abort too
+            return False
+        self._take(self._opening.on_silence(), "incomplete")
         successor = self._transport.get_protocol()
         if successor is self or self._transport.is_closing():
             return False
@@ -224,11 +225,15 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
             connection.buffer_updated(size)
 
     def _answer_policy(self) -> None:
-        assert self._transport is not None
         policy = self._openings.port.policy
         assert policy is not None
         self._openings.counters.policy_requests += 1
-        answer(self._transport, policy.reply, self.connection_lost)
+        self._reply(policy.reply)
+
+    def _reply(self, data: bytes) -> None:
+        assert self._transport is not None
+        timeout = self._openings.settings.close_timeout
+        Reply(self._transport, data, timeout=timeout, lost=self.connection_lost)
 
     def _upgrade(self, opened: Opened) -> None:
         # Here, because it takes the extra.
@@ -272,7 +277,6 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         self._settle(connection)
 
     def _refused(self) -> None:
-        assert self._transport is not None
         self._end_opening()
         carrier = self._carrier
         data = b"".join(carrier.data_to_send())
@@ -280,12 +284,7 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
             return  # the peer has left
         if carrier.status != _OK:
             self._refuse(f"http_{carrier.status}", "no WebSocket")
-        Reply(
-            self._transport,
-            data,
-            timeout=self._openings.settings.close_timeout,
-            lost=self.connection_lost,
-        )
+        self._reply(data)
 
     # The end
 
