@@ -44,8 +44,8 @@ async def tell(connection: xmlsocket.Connection[bytes]) -> None:
 @contextlib.asynccontextmanager
 async def one_port(**options: Any) -> AsyncIterator[xmlsocket.Server[bytes]]:
     """Serve everyone; nothing may be left behind, neither tasks nor timers."""
-    options = {"parse": bytes, "policy": POLICY, "websocket": True} | options
-    async with xmlsocket.serve(tell, "127.0.0.1", 0, **options) as server:
+    options = {"policy": POLICY, "websocket": True, **options}
+    async with xmlsocket.serve(tell, "127.0.0.1", 0, parse=bytes, **options) as server:
         yield server
     assert server._openings is not None
     assert set() == server._openings._undecided

@@ -24,6 +24,10 @@ async def connect() -> None:
     ):
         async for document in latin:
             assert_type(document, etree._Element)
+    async with xmlsocket.connect_websocket("ws://host/") as by_websocket:
+        assert_type(by_websocket, Connection[etree._Element])
+    frames = await xmlsocket.connect_websocket("wss://host/", origin="https://host", parse=bytes)
+    assert_type(frames, Connection[bytes])
     tolerant = await xmlsocket.connect("host", 1, parse=flash.parse)
     assert_type(await tolerant.recv(), flash.Document)
 
@@ -43,6 +47,14 @@ async def serve() -> None:
         assert_type(server, xmlsocket.Server[etree._Element])
     server_of_frames = await xmlsocket.serve(frames, "host", 1, parse=bytes)
     assert_type(server_of_frames, xmlsocket.Server[bytes])
+    one_port = await xmlsocket.serve(
+        documents,
+        port=1,
+        policy=xmlsocket.Policy(["*"], ["*"]),
+        websocket=xmlsocket.WebSocketOptions(path="/chat", pages={"/": xmlsocket.Page(b"")}),
+        trusted_proxies=["10.0.0.0/8"],
+    )
+    assert_type(one_port, xmlsocket.Server[etree._Element])
     xmlsocket.broadcast(server_of_frames.connections, b"<a/>")
 
 
