@@ -31,9 +31,18 @@ impl<'py> Frames<'py> {
     pub(crate) fn new(py: Python<'py>) -> Self {
         Self {
             py,
-            objects: Vec::with_capacity(16),
+            objects: Vec::new(),
             failure: None,
         }
+    }
+
+    #[inline]
+    fn append(&mut self, object: NonNull<ffi::PyObject>) {
+        if self.objects.len() == self.objects.capacity() {
+            // Not before the first frame: most reads of a long one complete none.
+            self.objects.reserve(16);
+        }
+        self.objects.push(object);
     }
 
     /// Appends a copy of `frame`.
@@ -41,7 +50,7 @@ impl<'py> Frames<'py> {
     fn push(&mut self, frame: &[u8]) {
         // SAFETY: we are attached, for `self.py` says so.
         match NonNull::new(unsafe { bytes::copy(frame) }) {
-            Some(object) => self.objects.push(object),
+            Some(object) => self.append(object),
             None => self.failure = Some(PyErr::fetch(self.py)),
         }
     }
@@ -50,7 +59,11 @@ impl<'py> Frames<'py> {
     fn push_object(&mut self, frame: PyResult<Bound<'py, PyBytes>>) {
         match frame {
             // A `Bound` is never null.
-            Ok(frame) => self.objects.extend(NonNull::new(frame.into_ptr())),
+            Ok(frame) => {
+                if let Some(object) = NonNull::new(frame.into_ptr()) {
+                    self.append(object);
+                }
+            }
             Err(error) => self.failure = Some(error),
         }
     }

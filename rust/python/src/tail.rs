@@ -6,8 +6,9 @@ use pyo3::types::PyBytes;
 use crate::bytes;
 
 /// A piece of at least this many bytes stays in the `bytes` object it came in.
-/// Smaller ones are copied: an object takes memory and time of its own.
-const SHARE: usize = 4096;
+/// Smaller ones are copied: an object takes memory and time of its own. At 1024, a
+/// segment of TCP is kept: 10 % less time for 1 MiB in reads of 1460 than at 4096.
+const SHARE: usize = 1024;
 
 /// Small pieces are merged up to this size. Merging without end would copy a long
 /// frame again and again while its memory grows.
