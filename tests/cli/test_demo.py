@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import select
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from tests.cli.support import STEERING, Stdout, run, serving
 from tests.support.scripted import closed_port, half_close, scripted, send
 from xmlsocket.cli import app
 from xmlsocket.cli.demo import clients, command, raw, script, stage
+from xmlsocket.cli.demo.room import Room
 from xmlsocket.cli.demo.screen import Screen
 from xmlsocket.cli.demo.verdict import Tally, judge
 from xmlsocket.cli.serve import Chat, open_server
@@ -283,13 +285,13 @@ def test_demo_broken_chat_exits_1(
 ) -> None:
     """A check that cannot fail is no check: one lost document of thousands fails it."""
 
-    class Forgetful(Chat):
+    class Forgetful(Room):
         def relay(self, sender: Connection[bytes], frames: Iterable[bytes]) -> None:
             kept = [frame for frame in frames if frame != VICTIM]
             self.relayed += len(list(frames)) - len(kept)
             super().relay(sender, kept)
 
-    monkeypatch.setattr(command, "Chat", Forgetful)
+    monkeypatch.setattr(command, "Room", Forgetful)
 
     assert 1 == app.run(["demo"])
     out = capsys.readouterr().out
@@ -315,18 +317,23 @@ def test_demo_stay_leaves_the_server_up_until_a_signal() -> None:
         for line in server.process.stdout:
             if line.decode() == stays:
                 break
+        page = f"chat page: http://127.0.0.1:{server.port}/\n"
+        assert page == server.process.stdout.readline().decode()
         address = ("127.0.0.1", server.port)
         with (
             socket.create_connection(address, timeout=20) as one,
             socket.create_connection(address, timeout=20) as two,
         ):
-            two.sendall(b"<hello/>\0")
-            assert b"<hello/>\0" == one.recv(100)
+            # Whoever speaks first is in the room before the other.
+            one.sendall(b"<one/>\0")
+            two.sendall(b"<two/>\0")
+            (first, *_), _, _ = select.select([one, two], [], [], 20)
+            assert (b"<two/>\0" if first is one else b"<one/>\0") == first.recv(100)
             status, lines, err = server.stop(signal.SIGINT)
 
     assert (0, b"") == (status, err)
     assert "closing 2 connections" == lines[0]
-    assert lines[1].startswith("stopped after 7 connections, 5,040 documents in and ")
+    assert lines[1].startswith("stopped after 7 connections, 5,041 documents in and ")
 
 
 def test_screen_at_a_terminal_has_colours_and_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

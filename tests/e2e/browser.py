@@ -47,6 +47,11 @@ _FLAGS = (
 )
 _START_TIMEOUT = 30.0
 
+_KEYS: dict[str, dict[str, Any]] = {
+    "Enter": {"text": "\r", "code": "Enter", "windowsVirtualKeyCode": 13},
+    "Tab": {"code": "Tab", "windowsVirtualKeyCode": 9},
+}
+
 
 class BrowserError(Exception):
     """The browser refused a command, or a script in a page failed."""
@@ -201,6 +206,24 @@ class Page:
             look();
         }})"""
         return await self.evaluate(script)
+
+    async def type(self, text: str) -> None:
+        """Type into whatever has the focus, as a keyboard does."""
+        for character in text:
+            await self.press(character, character)
+
+    async def press(self, key: str, text: str = "") -> None:
+        """Press and release a key, such as ``"Enter"``."""
+        event: dict[str, Any] = {"key": key, "text": text} | _KEYS.get(key, {})
+        await self.send("Input.dispatchKeyEvent", type="keyDown", **event)
+        event.pop("text")
+        await self.send("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    async def click(self, x: float, y: float) -> None:
+        """Click somewhere in the window."""
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
+            await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 
     async def look(self, *, width: int, height: int, dark: bool = False) -> None:
         """Set the size of the window and the colours that its user prefers."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlsocket.cli.demo.pages import RUFFLE, ruffle_files
 from xmlsocket.upgrade import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HOST", "PACKAGE", "PORT", "find", "pages"]
+__all__ = ["HOST", "PORT", "ROOT", "find", "pages"]
 
-PACKAGE = "@ruffle-rs/ruffle@0.6.0"
-"""What to install with npm, in the root of the repository."""
+ROOT = Path(__file__).parents[2]
+"""Where ``make ruffle`` installs it."""
 
 HOST, PORT = "game.test", 9339
 """Where the movies connect to, as far as they know: the page sends them elsewhere."""
-
-_TYPES = {".js": "text/javascript", ".wasm": "application/wasm"}
 
 # The canvas renderer starts 1.5 s quicker than the default one. Traces are lost
 # unless the observer is set between load() and resume(), hence autoplay "off".
@@ -30,20 +29,20 @@ window.RufflePlayer = {config: {
   publicPath: "/ruffle/", polyfills: false, autoplay: "off", splashScreen: false,
   unmuteOverlay: "hidden", contextMenu: "off", warnOnUnsupportedContent: false,
   openUrlMode: "deny", upgradeToHttps: false, preferredRenderer: "canvas",
+  allowScriptAccess: true,
 }};
 </script>
 <script src="/ruffle/ruffle.js"></script>
 <body>
 <script>
 window.traces = [];
-async function play(url, host, port, proxyUrl) {
+async function play(url, host, port, proxyUrl, parameters) {
   document.querySelectorAll("ruffle-player").forEach(player => player.remove());
-  window.traces = [];
+  const traces = window.traces = [];
   const player = window.RufflePlayer.newest().createPlayer();
   document.body.append(player);
-  const movie = player.ruffle(1);
-  await movie.load({url, socketProxy: [{host, port, proxyUrl}]});
-  const traces = window.traces;
+  const movie = window.movie = player.ruffle(1);
+  await movie.load({url, parameters, socketProxy: [{host, port, proxyUrl}]});
   movie.traceObserver = text => traces.push(...text.split("\\n"));
   movie.resume();
 }
@@ -53,8 +52,8 @@ async function play(url, host, port, proxyUrl) {
 
 def find() -> Path | None:
     """Return the folder of Ruffle's files, or None where it is not installed."""
-    folder = Path(__file__).parents[2] / "node_modules" / "@ruffle-rs" / "ruffle"
-    return folder if (folder / "ruffle.js").exists() else None
+    folder = ROOT / RUFFLE
+    return folder if ruffle_files(folder) else None
 
 
 def pages(folder: Path, movies: Mapping[str, bytes]) -> dict[str, Page]:
@@ -66,14 +65,9 @@ def pages(folder: Path, movies: Mapping[str, bytes]) -> dict[str, Page]:
         movies: Movies by the path they are to have.
 
     """
-    files = {
-        f"/ruffle/{file.name}": Page(file.read_bytes(), _TYPES[file.suffix])
-        for file in folder.iterdir()
-        if file.suffix in _TYPES
-    }
     flash = "application/x-shockwave-flash"
     return {
         "/": Page(_PAGE),
-        **files,
+        **ruffle_files(folder),
         **{path: Page(data, flash) for path, data in movies.items()},
     }

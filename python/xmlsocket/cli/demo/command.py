@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+import importlib.util
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..serve import Chat, announce, open_server, run_until_stopped
+from ...policy import Policy
+from ..serve import announce, open_server, run_until_stopped
+from .pages import options
+from .room import Room
 from .screen import Screen
 from .script import traffic, write
 from .stage import perform
+
+if TYPE_CHECKING:
+    from ... import Server
 
 __all__ = ["demo"]
 
@@ -23,22 +30,45 @@ EXAMPLES = """Examples:
 
 
 async def _demo(port: int, *, stay: bool) -> int:
-    chat = Chat()
-    chat.server = server = await open_server(chat, "127.0.0.1", port)
-    async with server:
-        announce(server)
-        script = write(traffic())
-        screen = Screen(script)
-        with screen:
-            outcome = await perform(server, chat, script, screen)
-        screen.summary(outcome)
-        if outcome.errors:
-            return 1
-        if stay:
-            host, number = server.sockets[0].getsockname()
-            stays = f"\nthe server stays up until Ctrl-C: xmlsocket connect {host} {number}"
-            await run_until_stopped(server, lambda: typer.echo(stays))
-    return 0
+    room = Room()
+    room.server = server = await open_server(room, "127.0.0.1", port, **_one_port())
+    reporting = asyncio.create_task(room.report())
+    try:
+        async with server:
+            status = await _perform(server, room)
+            room.open()
+            if status == 0 and stay:
+                await run_until_stopped(server, lambda: _say_where(server))
+            return status
+    finally:
+        reporting.cancel()
+
+
+def _one_port() -> dict[str, Any]:
+    """Return the options of a port that also answers Flash's policy requests and browsers."""
+    policy = Policy(domains=["127.0.0.1", "localhost"], ports=["*"])
+    if importlib.util.find_spec("websockets") is None:
+        return {"policy": policy}
+    return {"policy": policy, "websocket": options()}
+
+
+async def _perform(server: Server[bytes], room: Room) -> int:
+    announce(server)
+    script = write(traffic())
+    screen = Screen(script)
+    with screen:
+        outcome = await perform(server, room, script, screen)
+    screen.summary(outcome)
+    return 1 if outcome.errors else 0
+
+
+def _say_where(server: Server[bytes]) -> None:
+    host, port = server.sockets[0].getsockname()
+    typer.echo(f"\nthe server stays up until Ctrl-C: xmlsocket connect {host} {port}")
+    if importlib.util.find_spec("websockets") is None:
+        typer.echo("for a chat page in the browser: pip install 'xmlsocket[websocket]'")
+    else:
+        typer.echo(f"chat page: http://{host}:{port}/")
 
 
 def demo(
@@ -60,5 +90,8 @@ def demo(
     a raw socket and a player of recorded documents: all on loopback, over real
     sockets. Every client has to hear every document of the others, byte for byte,
     in order and once: then the exit status is 0, otherwise 1.
+
+    The same port serves a chat page to browsers (extra websocket), with the
+    server's figures, and with a Flash movie where Ruffle is installed.
     """
     raise typer.Exit(asyncio.run(_demo(port, stay=stay)))

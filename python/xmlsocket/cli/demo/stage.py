@@ -18,7 +18,7 @@ from .verdict import Tally, judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ... import Server
+    from ... import Connection, Server
     from ..serve import Chat
     from .script import Script
 
@@ -71,7 +71,7 @@ async def perform(server: Server[bytes], chat: Chat, script: Script, audience: A
     Let five clients play the script over real sockets, and judge what they heard.
 
     Closes the clients' connections, and the server too if the performance had
-    to be broken off.
+    to be broken off. Connections of browsers may listen.
 
     Args:
         server: Listens on loopback, with ``chat`` as its handler.
@@ -144,8 +144,12 @@ class _Performance:
             "juke": asyncio.ensure_future(asyncio_client(host, port, actors["juke"])),
         }
 
+    def _ours(self) -> list[Connection[bytes]]:
+        """Return the clients' connections: on TCP, where browsers cannot come from."""
+        return [connection for connection in self._server.connections if not connection.path]
+
     def _connected(self) -> int:
-        return len(self._server.connections)
+        return len(self._ours())
 
     def _relayed(self) -> int:
         return self._chat.relayed
@@ -177,11 +181,11 @@ class _Performance:
         return True
 
     async def _end(self, *, and_server: bool) -> None:
-        """End all connections, after what is queued for them, and so all clients."""
+        """End the clients' connections, after what is queued for them, and so the clients."""
         if and_server:
             # Before the connections: a client that comes late must not stay.
             self._server.close(1)
-        await asyncio.gather(*(connection.close() for connection in self._server.connections))
+        await asyncio.gather(*(connection.close() for connection in self._ours()))
 
     def _note_errors(self, clients: dict[str, asyncio.Future[Any]]) -> None:
         """Note the errors of clients that have ended."""
