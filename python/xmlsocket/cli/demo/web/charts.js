@@ -64,7 +64,7 @@ export class Charts {
     const now = this.#samples.at(-1);
     if (!now) return;
     const open = this.#samples.map(({ at, connections }) => [at, connections]);
-    this.#figure("connections", now.at, number(now.connections), `${number(now.accepted)} since the start · peak ${number(peak(open))}`, [
+    this.#figure("connections", now.at, number(now.connections), `${number(now.accepted)} since the start`, [
       { name: "in", points: open },
     ], `most ${number(peak(open))}`);
     for (const [id, write] of [["documents", number], ["bytes", bytes]]) {
