@@ -1,5 +1,7 @@
 """
-A crowd of clients in a process of its own: ``python -m tests.support.crowd PORT IDLE ACTIVE FRAMES``.
+A crowd of clients in a process of its own.
+
+``python -m tests.support.crowd PORT IDLE ACTIVE FRAMES``
 
 Idle clients send one document each, then nothing until the active ones are done,
 and then one more. Active clients all send at once and read what comes back. Every
@@ -48,7 +50,7 @@ async def main(port: int, idle: int, active: int, frames: int) -> None:
         still += await exchange(*each, [b'<still n="%d"/>' % number])
     for _, writer in streams:
         writer.close()
-    print(json.dumps({"connections": len(streams), "active": busy, "idle": still}))
+    json.dump({"connections": len(streams), "active": busy, "idle": still}, sys.stdout)
 
 
 if __name__ == "__main__":
