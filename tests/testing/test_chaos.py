@@ -88,15 +88,15 @@ def test_proxy_server_that_is_not_there_resets_the_client() -> None:
 
 def test_proxy_end_resets_what_is_open_and_stops_its_thread() -> None:
     """Nothing of it is left."""
-    before = threading.active_count()
     with tunnel() as link:
-        client = link.client.dup()
+        client, server = link.client.dup(), link.server.dup()
         link.client.sendall(b"x")
         assert b"x" == read_exactly(link.server, 1)
-    with client:
-        client.settimeout(PATIENCE)
-        assert (b"", True) == read_all(client)
-    assert before == threading.active_count()
+    with client, server:
+        for sock in (client, server):
+            sock.settimeout(PATIENCE)
+            assert (b"", True) == read_all(sock)
+    assert "ChaosProxy" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(link.proxy.address)
     link.proxy.to_client = Faults(slice=1)  # without effect
@@ -107,6 +107,7 @@ def test_slice_writes_pieces_of_the_sizes_asked_for() -> None:
     with tunnel(faults=Faults(slice=(1, 7))) as link:
         link.client.sendall(DATA[:2000])
         assert DATA[:2000] == read_exactly(link.server, 2000)
+        until(lambda: link.proxy.stats.to_server.bytes_out == 2000)
         pieces = link.proxy.stats.to_server.pieces
     assert 2000 / 7 <= pieces <= 2000
 
@@ -115,6 +116,7 @@ def test_slice_writes_pieces_of_the_sizes_asked_for() -> None:
         assert b"abcdef" == read_exactly(link.server, 6)
         link.server.sendall(b"abcdef")
         assert b"abcdef" == read_exactly(link.client, 6)
+        until(lambda: link.proxy.stats.to_client.bytes_out == 6)
         stats = link.proxy.stats
     assert (6, 1) == (stats.to_server.pieces, stats.to_client.pieces)
 
@@ -128,7 +130,7 @@ def test_merge_holds_bytes_until_enough_are_there() -> None:
         assert silent(link.server)
         link.client.sendall(b"9")
         assert b"0123456789" == read_exactly(link.server, 10)
-        assert 1 == link.proxy.stats.to_server.pieces
+        until(lambda: link.proxy.stats.to_server.pieces == 1)
         # The end of the stream lets go of what is held.
         link.client.sendall(b"tail")
         link.client.shutdown(socket.SHUT_WR)
@@ -155,6 +157,7 @@ def test_slice_and_merge_of_one_seed_make_the_same_pieces() -> None:
                 link.client.sendall(DATA[start : min(20_000, start + read)])
             link.client.shutdown(socket.SHUT_WR)
             assert (DATA[:20_000], False) == read_all(link.server)
+            until(lambda: link.proxy.stats.to_server.bytes_out == 20_000)
             return link.proxy.stats.to_server.pieces
 
     first = pieces(3, 20_000)
@@ -180,7 +183,7 @@ def test_bandwidth_spreads_bytes_over_time() -> None:
         link.client.sendall(DATA[:1500])
         assert DATA[:1500] == read_exactly(link.server, 1500)
         assert time.monotonic() - start >= 0.1  # the first piece of 500 bytes goes at once
-        assert 3 == link.proxy.stats.to_server.pieces
+        until(lambda: link.proxy.stats.to_server.pieces == 3)
 
         link.proxy.to_server = Faults(bandwidth=1)
         link.client.sendall(DATA)

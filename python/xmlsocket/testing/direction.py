@@ -216,8 +216,8 @@ class Direction:
             raise Reset from None  # the receiver is gone, and the sender has to know
         self._written += size
         self._held -= size
-        self._stats.bytes_out += size
         self._stats.pieces += 1
+        self._stats.bytes_out += size
         now = self._loop.time()
         self._ready_since = now
         self._room.set()
