@@ -138,6 +138,19 @@ async def test_page_shows_documents_that_are_no_messages(chromium: Browser) -> N
         assert ["%xt%s%m#sp%-1%10%20%", "an empty document", "<MESSAGE oops"] == entries[1:]
 
 
+async def test_page_decoder_does_not_depend_on_how_the_stream_is_cut(chromium: Browser) -> None:
+    """Byte by byte, inside characters too, the page's codec finds the same documents."""
+    documents = ['<a b="ü€😀"/>', "", "<c/>"]
+    async with open_room() as (_, server), window(chromium, server) as page:
+        script = f"""import("/frames.js").then(({{Decoder, encode}}) => {{
+            const decoder = new Decoder();
+            const bytes = {json.dumps(documents)}.flatMap(document => [...encode(document)]);
+            return bytes.flatMap(byte => decoder.feed(Uint8Array.of(byte).buffer));
+        }})"""
+
+        assert documents == await page.evaluate(script)
+
+
 async def test_page_flood_is_counted_rather_than_shown(chromium: Browser) -> None:
     """Thousands of documents at once leave a page that works, a few lines long."""
     async with open_room() as (_, server), window(chromium, server) as page:
