@@ -203,6 +203,26 @@ async def test_connect_and_leave_is_silent(
     assert [] == warnings_of(caplog)
 
 
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+async def test_openings_leave_no_descriptor() -> None:
+    """Whatever becomes of it, a connection gives its descriptor back."""
+    before = None
+    async with one_port(sniff_timeout=0.01, open_timeout=0.05) as server:
+        for _ in range(2):
+            for data in (b"", b"GET", b"<policy-file-request/>\0", b"GET / HTTP/1.1\r\n", UPGRADE):
+                with socket.create_connection(("127.0.0.1", port_of(server))) as probe:
+                    probe.sendall(data)
+                    await until(lambda: server._tasks)
+            await until(lambda: not (server._tasks or server.connections))
+            # The first round opens what the loop keeps for itself.
+            before = before or descriptors()
+        assert descriptors() <= before
+
+
 async def test_end_of_input_in_the_opening_still_gets_an_answer() -> None:
     """``printf … | nc -N`` is answered, also when a read brings document and end together."""
     async with one_port(sniff_timeout=LONG) as server:

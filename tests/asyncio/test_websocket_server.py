@@ -320,10 +320,12 @@ async def test_websocket_send_waits_for_a_peer_that_does_not_read() -> None:
             count = connection.stats.frames_out
             await asyncio.sleep(0.05)
         assert not sending.done()
+        transport: Any = connection._transport
+        size = transport.get_write_buffer_size()
         writer.write(masked(Opcode.PING, b"p" * 100) * 100 + masked(Opcode.BINARY, b"<a/>\0"))
         assert b"<a/>" == await connection.recv()
+        assert size == transport.get_write_buffer_size()
         assert connection.stats.queued_out <= 1000 + 100_000 + 129
-        transport: Any = connection._transport
         assert len(transport._carrier._out) <= 1
         sending.cancel()
 
@@ -406,6 +408,18 @@ async def test_websocket_close_does_not_wait_for_a_peer_that_never_answers(read:
             reader._transport.pause_reading()  # type: ignore[attr-defined]
         await connection.close()
         assert CloseReason.LOCAL == connection.close_reason
+
+
+async def test_websocket_send_behind_the_goodbye_of_the_peer_goes_nowhere() -> None:
+    """What is sent while the peer's last documents are still waiting is dropped, as on TCP."""
+    async with raw_client(read_limit=0) as (connection, reader, writer):
+        writer.write(masked(Opcode.BINARY, b"<a/>\0" * 100_000) + masked(Opcode.CLOSE, b"\x03\xe8"))
+        await until(lambda: not connection._transport._carrier.is_open)  # type: ignore[attr-defined]
+        await connection.send(b"<late/>")
+
+        assert 100_000 == len([frame async for frame in connection])
+        async with asyncio.timeout(10):
+            assert b"\x88\x02\x03\xe8" == await reader.read()
 
 
 async def test_websocket_incomplete_frame_at_a_goodbye() -> None:

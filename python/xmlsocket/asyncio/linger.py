@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Linger(asyncio.BufferedProtocol):
         self._lost = lost
         self._left = LINGER_SIZE
         self._timer = asyncio.get_running_loop().call_later(LINGER_TIME, self._close)
-        transport.write_eof()
+        # A peer that has reset the connection is found out by reading.
+        with contextlib.suppress(OSError):
+            transport.write_eof()
         transport.set_protocol(self)
         transport.resume_reading()
 
