@@ -309,6 +309,18 @@ class BaseConnection(Generic[T]):
             self.close_reason = reason
             self._cause = cause
 
+    def _handler_failed(self, error: Exception) -> CloseReason:
+        """Tell why the connection ends whose handler raised, and log it if it deserves that."""
+        if isinstance(error, ConnectionClosed):
+            return CloseReason.LOCAL
+        if isinstance(error, DocumentError):
+            # The peer's fault, and not to be had a traceback for.
+            self._settings.repeated.warning("! connection %d: %s", self.id, error)
+            return CloseReason.DOCUMENT_ERROR
+        logger = self._settings.logger
+        logger.error("! connection %d: handler failed", self.id, exc_info=error)
+        return CloseReason.HANDLER_ERROR
+
     def _closed(self) -> ConnectionClosed:
         """Return the exception for a connection that has ended, its cause set."""
         assert self.close_reason is not None

@@ -344,8 +344,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         # is counted and can be replaced. Not high=0: asyncio's TLS pauses at
         # "size >= high" and so for ever.
         self._transport.set_write_buffer_limits(high=1, low=0)
-        self._share.watch(self, self._settings.tick)
-        if self._server is not None:
+        if self._server is None:
+            self._share.watch(self, self._settings.tick)
+        else:
             self._server._opened(self)
         self._log("= connection %d open, peer %s", self.id, self.remote_address)
 
@@ -396,8 +397,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._end(CloseReason.RESET, exc)
         self._stop_input()
         self._end_of_output()
-        self._share.unwatch(self)
-        if self._server is not None:
+        if self._server is None:
+            self._share.unwatch(self)
+        else:
             self._server._lost(self)
         lost, self._lost = self._lost, True
         if isinstance(lost, asyncio.Future) and not lost.done():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codec import ReadBuffer
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .connection import Connection
     from .output import Output
 
 __all__ = ["LoopShare"]
@@ -19,33 +18,39 @@ __all__ = ["LoopShare"]
 # ruff: noqa: SLF001 - parts of one transport
 
 
-class _Clock:
-    """Looks at the life signs of many connections with one timer."""
+class Watched(Protocol):
+    """What a clock looks at: a server, for all its connections, or a client's connection."""
 
-    __slots__ = ("_connections", "_handle", "_loop", "_period")
+    def _look(self, now: float) -> None: ...
+
+
+class _Clock:
+    """Looks at the life signs of all that a loop has to watch, with one timer."""
+
+    __slots__ = ("_handle", "_loop", "_period", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, period: float) -> None:
         self._loop = loop
         self._period = period
-        self._connections: set[Connection[Any]] = set()
+        self._watched: set[Watched] = set()
         self._handle: asyncio.TimerHandle | None = None
 
-    def add(self, connection: Connection[Any]) -> None:
-        self._connections.add(connection)
+    def add(self, watched: Watched) -> None:
+        self._watched.add(watched)
         if self._handle is None:
             self._handle = self._loop.call_later(self._period, self._tick)
 
-    def discard(self, connection: Connection[Any]) -> None:
-        self._connections.discard(connection)
-        if not self._connections and self._handle is not None:
+    def discard(self, watched: Watched) -> None:
+        self._watched.discard(watched)
+        if not self._watched and self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def _tick(self) -> None:
         self._handle = self._loop.call_later(self._period, self._tick)
         now = time.monotonic()
-        for connection in tuple(self._connections):
-            connection._look(now)
+        for watched in tuple(self._watched):
+            watched._look(now)
 
 
 # A thread runs one loop at a time. A dictionary keyed by loops would keep every
@@ -86,15 +91,15 @@ class LoopShare:
         for connection in dirty:
             connection._flush()
 
-    def watch(self, connection: Connection[Any], period: float | None) -> None:
-        """Look at the life signs of ``connection`` every ``period`` seconds, ``None`` for never."""
+    def watch(self, watched: Watched, period: float | None) -> None:
+        """Look at life signs every ``period`` seconds, ``None`` for never."""
         if period is not None:
             clock = self._clocks.get(period)
             if clock is None:
                 clock = self._clocks[period] = _Clock(self.loop, period)
-            clock.add(connection)
+            clock.add(watched)
 
-    def unwatch(self, connection: Connection[Any]) -> None:
-        """Stop looking at ``connection``."""
+    def unwatch(self, watched: Watched) -> None:
+        """Look no more."""
         for clock in self._clocks.values():
-            clock.discard(connection)
+            clock.discard(watched)

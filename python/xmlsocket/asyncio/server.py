@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
 from ..endpoint import bind_unix, unlink_unix
-from ..exceptions import CloseReason, ConnectionClosed, DocumentError
+from ..exceptions import CloseReason
 from ..limits import Limits
 from .accepting import Listeners
 from .accepting import listen as listen_on
@@ -74,6 +74,7 @@ class Server(Generic[T]):
         self._closing = False
         self._deadline: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
+        self._share.watch(self, settings.tick)
         self._listeners = Listeners(
             listeners, self._accepted, logger=settings.logger, repeated=settings.repeated
         )
@@ -157,6 +158,7 @@ class Server(Generic[T]):
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+            self._share.unwatch(self)
             self._closed.set()
 
     async def __aenter__(self) -> Server[T]:
@@ -182,6 +184,11 @@ class Server(Generic[T]):
             sock.close()
         self._check_closed()
 
+    def _look(self, now: float) -> None:
+        """Look at the life signs of all connections; called by the loop's clock."""
+        for connection in tuple(self._connections):
+            connection._look(now)
+
     def _opened(self, connection: Connection[T]) -> None:
         self._connections.add(connection)
         self._counters.accepted += 1
@@ -199,7 +206,17 @@ class Server(Generic[T]):
             return
         if self._closing:
             connection._refuse_input(CloseReason.SERVER_CLOSE)
-        reason = await self._handle(connection)
+        # The handler is awaited here and not further down: each coroutine in
+        # between is memory that every idle connection holds.
+        reason = CloseReason.LOCAL
+        try:
+            await self._handler(connection)
+        except asyncio.CancelledError:
+            connection._cut(CloseReason.SERVER_CLOSE)
+            raise
+        except Exception as exc:  # noqa: BLE001 - logged with its traceback
+            reason = connection._handler_failed(exc)
+            self._counters.handler_errors += reason is CloseReason.HANDLER_ERROR
         connection._close(reason)
         await connection.close()
 
@@ -223,25 +240,6 @@ class Server(Generic[T]):
             sock.close()
             raise
         return await protocol.wait() if isinstance(protocol, Entry) else protocol
-
-    async def _handle(self, connection: Connection[T]) -> CloseReason:
-        """Run the handler and tell why the connection ends now."""
-        logger = self._settings.logger
-        try:
-            await self._handler(connection)
-        except ConnectionClosed:
-            pass
-        except DocumentError as exc:
-            self._settings.repeated.warning("! connection %d: %s", connection.id, exc)
-            return CloseReason.DOCUMENT_ERROR
-        except asyncio.CancelledError:
-            connection._cut(CloseReason.SERVER_CLOSE)
-            raise
-        except Exception:
-            self._counters.handler_errors += 1
-            logger.exception("! connection %d: handler failed", connection.id)
-            return CloseReason.HANDLER_ERROR
-        return CloseReason.LOCAL
 
 
 class Serve(Generic[T]):

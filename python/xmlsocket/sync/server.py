@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from ..connection import Counters
 from ..endpoint import ACCEPT_BACKOFF, format_address, unlink_unix
-from ..exceptions import CloseReason, ConnectionClosed, DocumentError
+from ..exceptions import CloseReason
 from .stream import Stream, new_selector
 from .tls import TLSStream
 
@@ -276,14 +276,9 @@ class Server(Generic[T]):
         """Run the handler and tell why the connection ends now."""
         try:
             self._handler(connection)
-        except ConnectionClosed:
-            pass
-        except DocumentError as exc:
-            self._settings.repeated.warning("! connection %d: %s", connection.id, exc)
-            return CloseReason.DOCUMENT_ERROR
-        except Exception:
+        except Exception as exc:  # noqa: BLE001 - logged with its traceback
+            reason = connection._handler_failed(exc)
             with self._changed:
-                self._counters.handler_errors += 1
-            self._settings.logger.exception("! connection %d: handler failed", connection.id)
-            return CloseReason.HANDLER_ERROR
+                self._counters.handler_errors += reason is CloseReason.HANDLER_ERROR
+            return reason
         return CloseReason.LOCAL
