@@ -210,7 +210,7 @@ def descriptors() -> int:
 
 async def test_openings_leave_no_descriptor() -> None:
     """Whatever becomes of it, a connection gives its descriptor back."""
-    before = None
+    before = 0
     async with one_port(sniff_timeout=0.01, open_timeout=0.05) as server:
         for _ in range(2):
             for data in (b"", b"GET", b"<policy-file-request/>\0", b"GET / HTTP/1.1\r\n", UPGRADE):
