@@ -157,9 +157,12 @@ async def test_page_flood_is_counted_rather_than_shown(chromium: Browser) -> Non
         async with joined(server) as client:
             await client.send_many([f'<m n="{n}"/>' for n in range(20_000)])
             await said(page, '<m n="19999"/>')
+            await said(page, "more documents, too quick to show")
+            for batch in range(6):
+                await client.send_many([f'<b n="{batch}.{n}"/>' for n in range(60)])
+                await said(page, f'<b n="{batch}.59"/>')
 
         assert await page.evaluate(f"{ENTRIES}.length") <= 300
-        await said(page, "more documents, too quick to show")
         await say(page, "still here")
         await said(page, "still here")
 
