@@ -223,9 +223,10 @@ def test_decoder_any_order_of_calls_does_what_the_model_does(codec: CodecModule)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_decoder_long_runs_of_calls_do_what_the_model_does(codec: CodecModule) -> None:
     """The same for long, with more tries."""
-    run(codec, max_examples=600, stateful_step_count=60)
+    run(codec, max_examples=200, stateful_step_count=50)
 
 
 @pytest.mark.slow

@@ -176,6 +176,15 @@ def test_delay_keeps_bytes_on_their_way_for_its_time() -> None:
         assert time.monotonic() - start >= 0.05
 
 
+def test_jitter_is_drawn_by_the_seed() -> None:
+    """The first read of this seed takes more than nine tenths of the jitter."""
+    with tunnel(seed=0, to_server=Faults(jitter=0.1)) as link:
+        start = time.monotonic()
+        link.client.sendall(b"x")
+        assert b"x" == read_exactly(link.server, 1)
+        assert time.monotonic() - start >= 0.09
+
+
 def test_bandwidth_spreads_bytes_over_time() -> None:
     """A tenth of a second's worth takes no less, in pieces; lifting it lets the rest go at once."""
     with tunnel(to_server=Faults(bandwidth=10_000)) as link:
