@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tests.asyncio.support import read_all, until
 from tests.support.tls import contexts
@@ -28,6 +28,7 @@ class Speaker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say it, after uvloop has begun to read, as its servers do behind this call."""
+        transport = cast("asyncio.Transport", transport)
         speak = functools.partial(answer, transport, self.words, self.connection_lost)
         asyncio.get_running_loop().call_soon(speak)
 

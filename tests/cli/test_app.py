@@ -28,10 +28,10 @@ def test_run_without_a_command_prints_the_help_and_fails(
     assert "" == without.err
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "demo"])
+@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
 def test_help_names_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of the application lists every command and shows it in an example."""
-    assert set(COMMANDS) == {"serve", "connect", "demo"}
+    assert set(COMMANDS) == {"serve", "connect", "policy", "gateway", "demo"}
     app.run(["--help"])
 
     text = capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_help_names_every_command(name: str, capsys: pytest.CaptureFixture[str])
     assert f"    xmlsocket {name}" in text
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "demo"])
+@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
 def test_help_of_a_command_explains_every_option_and_shows_examples(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,7 +54,7 @@ def test_help_of_a_command_explains_every_option_and_shows_examples(
     assert f"Examples:\n\n    xmlsocket {name}" in text or f"| xmlsocket {name} " in text
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "demo"])
+@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
 def test_short_help_option_works_for_every_command(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +77,7 @@ def test_version_tells_the_version_and_the_codec() -> None:
     [
         (["nonsense"], "no such command 'nonsense'"),
         (["serve", "--nonsense"], "no such option: --nonsense"),
-        (["connect", "127.0.0.1"], "missing argument 'PORT'"),
+        (["connect", "127.0.0.1"], "invalid value for 'PORT': missing"),
     ],
 )
 def test_run_wrong_command_line_prints_one_line_and_fails_with_2(

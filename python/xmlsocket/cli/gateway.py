@@ -18,6 +18,7 @@ from .options import (
     LIMIT_HELP,
     ORIGIN_HELP,
     TRUSTED_HELP,
+    bad_limit,
     parse_limits,
     require_websocket,
     server_context,
@@ -117,7 +118,11 @@ def _targets(given: list[str], configured: dict[str, Target]) -> dict[str, Targe
 
 
 async def _serve(made: Gateway, host: str, port: int, options: dict[str, Any]) -> None:
-    server = await listening(made.serve(host, port, **options), host, port)
+    try:
+        starting = made.serve(host, port, **options)
+    except ValueError as exc:
+        raise bad_limit(str(exc)) from None
+    server = await listening(starting, host, port)
 
     def ready() -> None:
         announce(server)
