@@ -184,7 +184,7 @@ async def test_put_result_can_be_awaited_in_every_way() -> None:
     assert await put() is None
     assert await asyncio.create_task(put()) is None
     assert await asyncio.wait_for(put(), 1) is None
-    assert [None, None] == await asyncio.gather(put(), put())
+    assert [None, None] == list(await asyncio.gather(put(), put()))
     put().close()
     with pytest.raises(StopIteration):
         put().send(None)
