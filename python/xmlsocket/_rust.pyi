@@ -213,15 +213,15 @@ class Outbox:
     def __new__(cls, overhead: int, /) -> Self: ...
     def put(self, document: object, /) -> Coroutine[Any, Any, None] | None:
         """
-        Take a document unless something stands in its way.
+        Take a document if others wait already and nothing stands in its way.
 
         Args:
             document: Text or bytes.
 
         Returns:
             What to await, without waiting; or ``None`` if the document was not
-            taken, because it does not fit into `room`, holds a delimiter or has
-            another type.
+            taken: nothing waits that it could join, it does not fit into `room`,
+            holds a delimiter or has another type.
 
         """
 

@@ -48,7 +48,7 @@ class PureOutbox:
 
     def put(self, document: object, /) -> Coroutine[Any, Any, None] | None:  # noqa: ARG002
         """
-        Take a document unless something stands in its way.
+        Take a document if others wait already and nothing stands in its way.
 
         Here something always does: what makes it worth while is to be done
         without a Python frame.
@@ -57,9 +57,9 @@ class PureOutbox:
             document: Text or bytes.
 
         Returns:
-            What to await, without waiting; or None if the document was not taken,
-            because it does not fit into `room`, holds a delimiter or has
-            another type.
+            What to await, without waiting; or None if the document was not taken:
+            nothing waits that it could join, it does not fit into `room`, holds a
+            delimiter or has another type.
 
         """
         return None

@@ -18,7 +18,7 @@ from ..exceptions import (
 )
 from .arrival import Arrival
 from .linger import Linger
-from .output import CLOSED, QUEUE, WRITE, Output
+from .output import CLOSED, QUEUE, WAIT, WRITE, Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -432,9 +432,15 @@ def broadcast(
     frame = to_frame(document)
     errors: list[ConnectionClosed] = []
     for connection in tuple(connections):
-        if connection._hold != CLOSED:
-            charge = connection._push(frame)
-            if charge > connection._room and not connection._relieve():
-                errors.append(connection._closed())
+        hold = connection._hold
+        if hold == CLOSED:
+            continue
+        # Connection._push(), without a call for each peer.
+        charge = connection._outbox.push(frame)
+        if hold != WAIT:
+            connection._hold = WAIT
+            connection._share.schedule(connection)
+        if charge > connection._room and not connection._relieve():
+            errors.append(connection._closed())
     if errors and raise_exceptions:
         raise ExceptionGroup("peers that do not read were cut off", errors)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..connection import Document
     from .loop import LoopShare
 
-__all__ = ["CLOSED", "QUEUE", "WRITE", "Output"]
+__all__ = ["CLOSED", "QUEUE", "WAIT", "WRITE", "Output"]
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Output(BaseConnection[T]):
         self._writing_paused = False
         self._in_transport = 0
         self._high = sys.maxsize if high is None else high
-        self._room = self._high  # what the outbox may hold before send() waits
+        self._set_room(self._high)  # what the outbox may hold before send() waits
         self._drained: collections.deque[asyncio.Future[None]] | None = None
 
     def send(self, document: Document) -> Coroutine[Any, Any, None]:
@@ -131,23 +131,17 @@ class Output(BaseConnection[T]):
         """Queue ``data`` for the end of this turn and return the charge of all that waits."""
         charge = self._outbox.push(data, frames)
         if self._hold != WAIT:
-            self._wait_for_flush()
+            self._hold = WAIT
             self._share.schedule(self)
         return charge
-
-    def _wait_for_flush(self) -> None:
-        """Let all that is sent wait in the outbox, as long as it has room."""
-        self._hold = WAIT
-        self._outbox.room = max(0, self._room)
 
     def _flush(self) -> None:
         """Hand the queue to the transport, as far as the transport takes it."""
         outbox = self._outbox
-        while outbox.charge and not self._writing_paused:
-            self._transport.write(outbox.take(_CHUNK))
+        while not self._writing_paused and (data := outbox.take(_CHUNK)):
+            self._transport.write(data)
         if self._hold != CLOSED and not self._writing_paused:
             self._hold = WRITE
-            outbox.room = None
         if self._drained and self._waiting_out() <= self._settings.write_limit.low:
             self._release()
 
@@ -199,13 +193,18 @@ class Output(BaseConnection[T]):
         """Keep further frames in our outbox."""
         self._writing_paused = True
         self._in_transport = self._transport.get_write_buffer_size()
-        self._room = self._high - self._in_transport
+        self._set_room(self._high - self._in_transport)
         if self._hold != CLOSED:
-            self._wait_for_flush()
+            self._hold = WAIT
 
     def resume_writing(self) -> None:
         """Go on with our outbox."""
         self._writing_paused = False
         self._in_transport = 0
-        self._room = self._high
+        self._set_room(self._high)
         self._flush()
+
+    def _set_room(self, room: int) -> None:
+        self._room = room
+        if self._hold != CLOSED:
+            self._outbox.room = max(0, room)

@@ -49,7 +49,8 @@ struct Queue {
     open: Vec<u8>,
     open_charge: usize,
     charge: usize,
-    /// The charge up to which `put` takes documents; `None` while it takes none.
+    /// The charge up to which `put` takes documents; `None` while it takes none. It
+    /// takes none either while nothing waits.
     room: Option<usize>,
     frames: u64,
     bytes: u64,
@@ -154,7 +155,9 @@ impl Outbox {
         };
         let mut queue = self.enter(py);
         let charge = payload.len() + 1 + self.overhead;
-        let fits = queue.room.is_some_and(|room| queue.charge + charge <= room);
+        // With something queued a flush will come; the first document of a turn has
+        // to be seen to by Python.
+        let fits = queue.charge > 0 && queue.room.is_some_and(|room| queue.charge + charge <= room);
         if !fits || check_payloads(&[payload]).is_err() {
             return Ok(None);
         }
