@@ -450,3 +450,35 @@ def test_serve_bad_option_of_one_port_raises_value_error(
     """An option that makes no sense is named at once."""
     with pytest.raises(ValueError, match=message):
         xmlsocket.serve(tell, port=0, **options)
+
+
+async def test_http_request_after_a_silence_is_closed_and_frames_are_not() -> None:
+    """A browser's spare connection is closed when it asks at last; a late client of XML is served."""
+    async with one_port(sniff_timeout=0.02) as server:
+        async with stream(server) as (reader, writer), stream(server) as (late, frames):
+            await until(lambda: len(server.connections) == 2)
+            writer.write(UPGRADE + b"\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert b"" == await read_all(reader)
+            frames.write(b"GET\0<a/>\0")
+            assert b"127.0.0.1||GET\0" == await answer(late)
+            assert b"127.0.0.1||<a/>\0" == await answer(late)
+        assert {"timeout": 1} == server.stats().refused
+        await until(lambda: not server.connections)
+        assert {CloseReason.WEBSOCKET_ERROR: 1, CloseReason.EOF: 1} == server.stats().closed
+
+
+async def test_silent_connection_can_be_spoken_to_and_closed_before_it_speaks() -> None:
+    """Until its first byte a silent connection is sent to, ended and counted like any other."""
+
+    async def greet(connection: xmlsocket.Connection[bytes]) -> None:
+        await connection.send_many([b"x" * 100_000] * 20)
+
+    async with xmlsocket.serve(
+        greet, "127.0.0.1", 0, parse=bytes, websocket=True, sniff_timeout=0.02
+    ) as server:
+        async with stream(server) as (reader, _):
+            assert 20 * 100_001 == len(await read_all(reader))
+        async with stream(server) as (_, writer):
+            writer.write_eof()
+        await until(lambda: server.stats().accepted == 2 and not server.connections)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from ..endpoint import format_address
+from ..exceptions import CloseReason
 from ..opening import Carrier, Opening
 from ..policy import match_request
 from ..proxies import TrustedProxies
@@ -176,7 +177,13 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         self._take(self._opening.feed(self._openings.view[:nbytes]))
 
     def _on_silence(self) -> None:
-        self._take(self._opening.on_silence(), "timeout")
+        opened = self._opening.on_silence()
+        self._take(opened, "timeout")
+        if opened.carrier is Carrier.FRAMES and self._openings.port.websocket is not None:
+            assert self._transport is not None
+            connection = self._transport.get_protocol()
+            if not opened.data and not self._transport.is_closing():
+                self._transport.set_protocol(_Spare(cast("Connection[T]", connection), self))
 
     def eof_received(self) -> bool | None:
         """Decide with what there is: no more will come."""
@@ -209,6 +216,10 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         self._openings.settings.logger.debug(
             "= no connection from %s: %s", format_address(self._peer), why
         )
+
+    def late_request(self) -> None:
+        """Count a browser's request on a connection that was taken for frames."""
+        self._refuse("timeout", "HTTP request after a silence")
 
     # What they carry
 
@@ -305,3 +316,43 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         """Note that there will be no connection."""
         self._end_opening()
         self._settle(None)
+
+
+class _Spare(asyncio.BufferedProtocol):
+    """
+    Stands before a connection that was silent until it says something.
+
+    Browsers open connections to spare and may ask on one of them later. Taken for
+    XML frames, the request would wait for an answer until the end of
+    ``Limits.message_timeout``; closed at once, the browser asks anew on another.
+    """
+
+    __slots__ = ("_connection", "_entry")
+
+    def __init__(self, connection: Connection[Any], entry: Entry[Any]) -> None:
+        self._connection = connection
+        self._entry = entry
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._connection.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        connection = self._connection
+        if connection.get_buffer(nbytes)[: min(nbytes, 4)] == b"GET ":
+            self._entry.late_request()
+            connection._cut(CloseReason.WEBSOCKET_ERROR)
+            return
+        connection._transport.set_protocol(connection)
+        connection.buffer_updated(nbytes)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+    def eof_received(self) -> bool:
+        return self._connection.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
