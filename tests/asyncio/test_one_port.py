@@ -453,7 +453,7 @@ def test_serve_bad_option_of_one_port_raises_value_error(
 
 
 async def test_http_request_after_a_silence_is_closed_and_frames_are_not() -> None:
-    """A browser's spare connection is closed when it asks at last; a late client of XML is served."""
+    """A browser's spare connection is closed when it asks at last; a late frame is served."""
     async with one_port(sniff_timeout=0.02) as server:
         async with stream(server) as (reader, writer), stream(server) as (late, frames):
             await until(lambda: len(server.connections) == 2)

@@ -338,7 +338,7 @@ class _Spare(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         connection = self._connection
-        if connection.get_buffer(nbytes)[: min(nbytes, 4)] == b"GET ":
+        if bytes(connection.get_buffer(nbytes)[: min(nbytes, 4)]) == b"GET ":
             self._entry.late_request()
             connection._cut(CloseReason.WEBSOCKET_ERROR)
             return
