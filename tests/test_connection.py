@@ -153,14 +153,24 @@ def test_overdue_after_excuse_counts_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "idle", "tick"),
-    [(None, None, None), (30, None, 1.0), (4, 60, 0.5), (None, 0.01, 0.01)],
+    ("given", "idle", "tick"),
+    [
+        ({}, None, None),
+        ({"message_timeout": 30}, None, 1.0),
+        ({"message_timeout": 4}, 60, 0.5),
+        ({}, 0.01, 0.01),
+        ({"send_timeout": 2, "message_timeout": 4}, 4, 0.25),
+        ({"frame_rate": 1000}, None, 0.125),
+        ({"frame_rate": 1000, "message_timeout": 0.4}, None, 0.05),
+    ],
 )
 def test_tick_is_fine_enough_for_the_shortest_limit(
-    message: float | None, idle: float | None, tick: float | None
+    given: dict[str, Any], idle: float | None, tick: float | None
 ) -> None:
     """Life signs are looked at every eighth of the shortest limit, a second at most."""
-    assert tick == settings(limits=Limits(message_timeout=message), idle_timeout=idle).tick
+    limits = Limits(**{"message_timeout": None, "send_timeout": None} | given)
+
+    assert tick == settings(limits=limits, idle_timeout=idle).tick
 
 
 # Ends
@@ -193,7 +203,7 @@ def test_closed_is_ok_only_for_orderly_ends(reason: CloseReason) -> None:
 # Limits and water marks
 
 
-@pytest.mark.parametrize("name", ["message_timeout", "write_cap", "quantum"])
+@pytest.mark.parametrize("name", Limits.__slots__)
 @pytest.mark.parametrize("value", [0, -1])
 def test_limits_that_would_stop_all_work_are_refused(name: str, value: int) -> None:
     """A limit is positive or None."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from . import codec
 from .documents import serialize
 from .exceptions import CloseReason, ConnectionClosed, DocumentError, safe_text
-from .flow import FRAME_OVERHEAD, WaterMarks
+from .flow import CONNECTION_CHARGE, FRAME_OVERHEAD, WaterMarks
 from .stats import ConnectionStats, ServerStats
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 Malformed: TypeAlias = Literal["raise", "skip"]
 
 _ids = itertools.count(1)
+
+_PACE_BOUND = 1.0
+"""Seconds as a bound for the clock, which looks eight times as often."""
 
 _READY_CHARGE = 2**18
 """Bytes that may be moved out of the queue's account in advance of being taken: about one read."""
@@ -168,9 +171,11 @@ class Settings(Generic[T]):
     @property
     def tick(self) -> float | None:
         """Seconds between two looks at a connection's life signs; ``None`` without a time limit."""
-        bounds = [
-            bound for bound in (self.limits.message_timeout, self.idle_timeout) if bound is not None
-        ]
+        limits = self.limits
+        # Reading that has paused for the rate starts again at a look.
+        pause = None if limits.frame_rate is None else _PACE_BOUND
+        given = (limits.message_timeout, limits.send_timeout, self.idle_timeout, pause)
+        bounds = [bound for bound in given if bound is not None]
         return min(1.0, max(0.01, min(bounds) / 8)) if bounds else None
 
 
@@ -283,6 +288,14 @@ class BaseConnection(Generic[T]):
         """Return what all frames that wait are charged."""
         ready = self._ready
         return self._charge + sum(map(len, ready)) + FRAME_OVERHEAD * len(ready)
+
+    def _waiting_out(self) -> int:
+        """Return what is charged for all that waits for the peer."""
+        return self._queued_out
+
+    def _held(self) -> int:
+        """Return what the peer makes this side hold, in bytes charged."""
+        return self._queued_in() + self._decoder.buffered + self._waiting_out()
 
     def _parsed(self, frame: bytes) -> T:
         """Turn a frame into what the application asked for, or raise `DocumentError`."""
@@ -440,12 +453,22 @@ class Counters:
         for name in self._SUMMED:
             sums[name] += getattr(stats, name)
 
-    def snapshot(self, connections: Iterable[BaseConnection[Any]]) -> ServerStats:
-        """Return the sums over closed and open connections."""
+    def snapshot(
+        self, connections: Iterable[BaseConnection[Any]], charge: int = CONNECTION_CHARGE
+    ) -> ServerStats:
+        """
+        Return the sums over closed and open connections.
+
+        Args:
+            connections: Those that are open.
+            charge: Bytes charged for each, whatever it holds.
+
+        """
         sums = self._sums.copy()
-        count = 0
+        count = held = 0
         for connection in connections:
             count += 1
+            held += charge + connection._held()  # noqa: SLF001 - parts of one transport
             self._add(sums, connection)
         return ServerStats(
             connections=count,
@@ -453,6 +476,7 @@ class Counters:
             handler_errors=self.handler_errors,
             policy_requests=self.policy_requests,
             websockets=self.websockets,
+            memory=held,
             refused=dict(self.refused),
             closed=dict(self.closed),
             **{name: sums[name] for name in self._SUMMED},

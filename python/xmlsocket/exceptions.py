@@ -94,7 +94,9 @@ class CloseReason(enum.StrEnum):
     IDLE = "idle"
     """Nothing but empty frames came for ``idle_timeout`` seconds."""
     SLOW_PEER = "slow_peer"
-    """The peer did not read, and more than ``Limits.write_cap`` bytes waited for it."""
+    """The peer did not read: more than ``Limits.write_cap`` waited, or for ``send_timeout``."""
+    MEMORY = "memory"
+    """The server passed ``Limits.memory``, and this connection held most of it."""
     HANDLER_ERROR = "handler_error"
     """The server's handler raised an exception for this connection."""
     DOCUMENT_ERROR = "document_error"
@@ -118,7 +120,8 @@ _EXPLANATIONS = {
     CloseReason.FRAME_TOO_BIG: "frame exceeds max_size",
     CloseReason.MESSAGE_TIMEOUT: "frame not complete within Limits.message_timeout",
     CloseReason.IDLE: "nothing received within idle_timeout",
-    CloseReason.SLOW_PEER: "peer does not read, more than Limits.write_cap bytes are waiting",
+    CloseReason.SLOW_PEER: "peer does not read: Limits.write_cap or Limits.send_timeout exceeded",
+    CloseReason.MEMORY: "server exceeds Limits.memory and this connection held most of it",
     CloseReason.HANDLER_ERROR: "handler raised an exception",
     CloseReason.DOCUMENT_ERROR: "handler did not accept a document",
     CloseReason.WEBSOCKET_ERROR: "WebSocket failed",

@@ -20,10 +20,20 @@ class Limits:
         message_timeout: Seconds from the first byte of a frame to its delimiter.
             Not extended by further bytes; not counted while this side has
             stopped reading.
+        send_timeout: Seconds that data may wait for a peer that takes none of it
+            before the connection is cut off. Not counted while nothing waits.
         write_cap: Bytes that may wait for a peer that does not read before
             ``broadcast`` cuts it off. ``send`` waits and so never gets there.
         quantum: Frames that one connection may take from its queue before the
             other connections of the loop get their turn.
+        frame_rate: Frames a second that one connection may send, with a burst of
+            as many as one second allows. Above it reading pauses: no frame is
+            lost. Event loops only; empty frames that are skipped do not count.
+        memory: Bytes that all connections of one server may hold together:
+            unfinished frames, frames that wait for the application or the peer,
+            4 KiB for each connection, or 300 KiB with TLS. Above it the heaviest
+            are paused, then cut off. Event loops only; looked at once a second,
+            and 20 times a second above a half of it.
 
     Raises:
         ValueError: If a limit is negative, or zero where zero would stop all work.
@@ -31,8 +41,11 @@ class Limits:
     """
 
     message_timeout: float | None = 30.0
+    send_timeout: float | None = 30.0
     write_cap: int | None = 4 * 2**20
     quantum: int | None = 512
+    frame_rate: float | None = None
+    memory: int | None = 256 * 2**20
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -63,6 +63,8 @@ class ServerStats:
         policy_requests: Requests for the socket policy that were answered; they
             are no connections and not among those accepted.
         websockets: WebSockets opened; among those accepted.
+        memory: Bytes that all open connections are charged now, as
+            ``Limits.memory`` counts them.
         refused: How many never became a connection, and why: ``http_404``,
             ``http_403`` and so on after the status that was answered,
             ``proxy_header`` for a malformed one, ``timeout`` and ``incomplete``
@@ -82,6 +84,7 @@ class ServerStats:
     closed: Mapping[CloseReason, int]
     policy_requests: int
     websockets: int
+    memory: int
     refused: Mapping[str, int]
 
 

@@ -76,6 +76,7 @@ _CODES: Final[dict[CloseReason, int]] = {
     CloseReason.MESSAGE_TIMEOUT: 1008,
     CloseReason.IDLE: 1008,
     CloseReason.SLOW_PEER: 1008,
+    CloseReason.MEMORY: 1008,
     CloseReason.FRAME_TOO_BIG: _TOO_BIG,
     # "Try again later" and "bad gateway", from IANA's registry of close codes.
     CloseReason.TOO_MANY: 1013,

@@ -662,7 +662,8 @@ async def test_message_timeout_spares_whole_frames() -> None:
 
 async def test_no_time_limits_no_clock() -> None:
     """Without time limits nobody looks at the connection, and it works all the same."""
-    async with raw(limits=Limits(message_timeout=None)) as (connection, _, writer):
+    limits = Limits(message_timeout=None, send_timeout=None, memory=None)
+    async with raw(limits=limits) as (connection, _, writer):
         writer.write(b"<a/>\0")
 
         assert b"<a/>" == await connection.recv()

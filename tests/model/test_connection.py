@@ -49,7 +49,7 @@ def settings_of(*, read_limit: int, write_limit: int) -> Settings[bytes]:
         open_timeout=None,
         close_timeout=_TIMEOUT,
         idle_timeout=None,
-        limits=Limits(message_timeout=_TIMEOUT, quantum=3),
+        limits=Limits(message_timeout=_TIMEOUT, send_timeout=None, quantum=3),
         skip_empty=True,
         malformed="raise",
         logger=None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from ..connection import Settings, to_frame
 from ..exceptions import (
@@ -16,6 +17,7 @@ from ..exceptions import (
     FrameTooBig,
     IncompleteFrame,
 )
+from ..flow import Pace
 from .arrival import Arrival
 from .linger import Linger
 from .output import CLOSED, QUEUE, WAIT, WRITE, Output
@@ -27,11 +29,16 @@ if TYPE_CHECKING:
     from .loop import LoopShare
     from .server import Server
 
-__all__ = ["Connection", "broadcast"]
+__all__ = ["CUT", "MEMORY", "Connection", "broadcast"]
 
 # ruff: noqa: SLF001 - connection, loop share and server are parts of one transport
 
 T = TypeVar("T")
+
+# Why reading stays paused although the application could take more.
+MEMORY: Final = 1
+RATE: Final = 2
+CUT: Final = 4  # for its memory, for good
 
 
 class Connection(Output[T], asyncio.BufferedProtocol):
@@ -56,9 +63,11 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     __slots__ = (
         "_arrival",
+        "_brakes",
         "_ending",
         "_input_over",
         "_lost",
+        "_pace",
         "_quantum",
         "_raw",
         "_reading_paused",
@@ -80,6 +89,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._raw = settings.parse is cast("Any", bytes)
         self._arrival = Arrival(share.loop)
         self._reading_paused = False
+        self._brakes = 0
+        rate = settings.limits.frame_rate
+        self._pace = None if rate is None else Pace(rate, self._opened)
         self._input_over = False
         self._taken = 0
         self._quantum = settings.limits.quantum or sys.maxsize
@@ -218,9 +230,24 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._arrival.tell_soon()
 
     def _maybe_resume_reading(self) -> None:
-        if self._charge <= self._settings.read_limit.low and not self._input_over:
+        if self._brakes or self._input_over:
+            return
+        if self._charge <= self._settings.read_limit.low:
             self._reading_paused = False
             self._transport.resume_reading()
+
+    def _brake(self, cause: int) -> None:
+        """Pause reading, whatever the application takes, until `_let_go`."""
+        self._brakes |= cause
+        if not self._input_over:
+            self._pause_reading()
+
+    def _let_go(self, cause: int) -> None:
+        """Read again, unless there is another cause not to."""
+        if self._brakes & cause:
+            self._brakes &= ~cause
+            if self._reading_paused:
+                self._maybe_resume_reading()
 
     # Ending
 
@@ -328,12 +355,20 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     def _look(self, now: float) -> None:
         """Look at the life signs; called by the loop's clock."""
+        if self._stuck(now):
+            self._cut(CloseReason.SLOW_PEER)
+            return
+        if self._brakes & RATE and not self._too_fast(now):
+            self._let_go(RATE)
         if self._reading_paused or self._input_over:
             self._excuse(now)
             return
         reason = self._overdue(now)
         if reason is not None:
             self._cut(reason)
+
+    def _too_fast(self, now: float) -> bool:
+        return self._pace is not None and self._pace.exceeded(self._decoder.frames_in, now)
 
     # The transport's side
 
@@ -363,6 +398,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         if frames:
             if self._arrive(frames):
                 self._pause_reading()
+            if self._pace is not None and self._too_fast(time.monotonic()):
+                self._brake(RATE)
             self._arrival.tell()
         # The loop calls again only when more bytes come, so look now.
         if decoder.error is not None:

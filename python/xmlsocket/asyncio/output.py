@@ -46,6 +46,7 @@ class Output(BaseConnection[T]):
         "_outbox",
         "_room",
         "_share",
+        "_stuck_at",
         "_transport",
         "_writing_paused",
     )
@@ -59,6 +60,7 @@ class Output(BaseConnection[T]):
         self._hold = WRITE
         self._writing_paused = False
         self._in_transport = 0
+        self._stuck_at: float | None = None
         self._high = sys.maxsize if high is None else high
         self._set_room(self._high)  # what the outbox may hold before send() waits
         self._drained: collections.deque[asyncio.Future[None]] | None = None
@@ -193,9 +195,27 @@ class Output(BaseConnection[T]):
         """Keep further frames in our outbox."""
         self._writing_paused = True
         self._in_transport = self._transport.get_write_buffer_size()
+        self._stuck_at = None
         self._set_room(self._high - self._in_transport)
         if self._hold != CLOSED:
             self._hold = WAIT
+
+    def _stuck(self, now: float) -> bool:
+        """
+        Tell whether the peer has taken nothing for ``send_timeout`` of what waits for it.
+
+        While the transport is full nothing is added to it, so it holds as much as
+        at the last look only if the peer has taken nothing since.
+        """
+        if not self._writing_paused:
+            return False
+        waiting = self._transport.get_write_buffer_size()
+        if self._stuck_at is None or waiting != self._in_transport:
+            self._in_transport = waiting
+            self._set_room(self._high - waiting)
+            self._stuck_at = now
+        limit = self._settings.limits.send_timeout
+        return limit is not None and now - self._stuck_at >= limit
 
     def resume_writing(self) -> None:
         """Go on with our outbox."""

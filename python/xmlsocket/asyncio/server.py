@@ -11,11 +11,13 @@ from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
 from ..endpoint import bind_unix, unlink_unix
 from ..exceptions import CloseReason
+from ..flow import CONNECTION_CHARGE, TLS_CHARGE
 from ..limits import Limits
 from .accepting import Listeners
 from .accepting import listen as listen_on
 from .connection import Connection
 from .loop import LoopShare
+from .memory import MemoryBudget
 from .opening import Entry, OnePort, Openings
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ class Server(Generic[T]):
         self._deadline: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
         self._share.watch(self, settings.tick)
+        self._memory = MemoryBudget(
+            self._connections,
+            self._share,
+            settings,
+            charge=CONNECTION_CHARGE if ssl is None else TLS_CHARGE,
+        )
         self._listeners = Listeners(
             listeners, self._accepted, logger=settings.logger, repeated=settings.repeated
         )
@@ -91,7 +99,7 @@ class Server(Generic[T]):
 
     def stats(self) -> ServerStats:
         """Return what this server has counted over all its connections, as a snapshot."""
-        return self._counters.snapshot(self._connections)
+        return self._counters.snapshot(self._connections, self._memory.charge)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed; close it when this call is cancelled."""
@@ -159,6 +167,7 @@ class Server(Generic[T]):
                 self._deadline.cancel()
                 self._deadline = None
             self._share.unwatch(self)
+            self._memory.close()
             self._closed.set()
 
     async def __aenter__(self) -> Server[T]:

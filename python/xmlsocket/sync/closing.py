@@ -53,6 +53,7 @@ class ClosableConnection(BaseConnection[T]):
     ) -> None:
         super().__init__(settings)
         self._stream = stream
+        stream.send_timeout = settings.limits.send_timeout
         self._server = server
         self._local_address, self._remote_address = stream.addresses()
         # Held for a few lines and never while waiting; reentrant, because a

@@ -17,6 +17,7 @@ from ..exceptions import (
 )
 from ..flow import FRAME_OVERHEAD
 from .closing import ClosableConnection
+from .stream import PeerStalled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -361,6 +362,9 @@ class Connection(ClosableConnection[T]):
         try:
             if data:
                 self._stream.write(data)
+        except PeerStalled:
+            self._cut(CloseReason.SLOW_PEER)
+            return False
         except OSError as exc:
             # What has arrived can still be received. The reason first: whoever
             # sees that the output is over asks for it.

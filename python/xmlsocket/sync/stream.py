@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Stream", "new_selector", "remaining"]
+__all__ = ["PeerStalled", "Stream", "new_selector", "remaining"]
 
 # poll() where there is one: select() knows only the first 1024 descriptors, and
 # epoll and kqueue would cost a descriptor for each connection.
@@ -47,6 +47,10 @@ def remaining(deadline: float | None) -> float | None:
     return left
 
 
+class PeerStalled(OSError):
+    """The peer has taken nothing for ``Limits.send_timeout`` of what waits for it."""
+
+
 class Stream:
     """
     A connected socket.
@@ -59,10 +63,21 @@ class Stream:
         half_closes: Whether this side may send after the peer's stream has ended.
         sending: Held by the thread that writes.
         closing: Set by the thread that closes: a writer must not wait any more.
+        send_timeout: Seconds that a writer waits for the peer to take anything;
+            ``None`` for ever.
 
     """
 
-    __slots__ = ("_readable", "_sock", "_stuck", "_wake", "_writer", "closing", "sending")
+    __slots__ = (
+        "_readable",
+        "_sock",
+        "_stuck",
+        "_wake",
+        "_writer",
+        "closing",
+        "send_timeout",
+        "sending",
+    )
 
     half_closes = True
 
@@ -80,6 +95,7 @@ class Stream:
             self._readable.register(wake, selectors.EVENT_READ)
         self.sending = threading.Lock()
         self.closing = False
+        self.send_timeout: float | None = None
         self._stuck = False
         self._writer = 0
 
@@ -110,6 +126,7 @@ class Stream:
         Write all of ``data``. The caller holds ``sending``.
 
         Raises:
+            PeerStalled: If the peer takes nothing for `send_timeout` seconds.
             OSError: If the connection is broken, or is being closed and the
                 peer does not take more. Part of ``data`` may have been written.
 
@@ -139,7 +156,10 @@ class Stream:
         try:
             if self.closing:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "closed while sending")
-            self._wait(selectors.EVENT_WRITE, remaining(deadline))
+            if deadline is not None:
+                self._wait(selectors.EVENT_WRITE, remaining(deadline))
+            elif not self._wait(selectors.EVENT_WRITE, self.send_timeout):
+                raise PeerStalled(errno.ETIMEDOUT, "peer takes nothing")
         finally:
             self._stuck = False
 
