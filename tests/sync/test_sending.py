@@ -23,12 +23,14 @@ from tests.sync.support import (
     start,
     until,
 )
+from tests.support.tls import contexts
 from xmlsocket import (
     CloseReason,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     DelimiterInPayload,
+    Limits,
     sync,
 )
 
@@ -312,3 +314,40 @@ def test_write_does_not_begin_to_wait_once_the_connection_is_being_closed() -> N
         stream.closing = True
         with stream.sending, pytest.raises(ConnectionAbortedError):
             stream.write(b"x" * LARGE)
+
+
+def test_send_timeout_cuts_a_peer_that_takes_nothing() -> None:
+    """A peer that takes nothing of what waits for it is cut off; what it sent is delivered."""
+    with raw(limits=Limits(send_timeout=0.1)) as (connection, peer):
+        peer.sendall(b"a\0b\0")
+        assert b"a" == connection.recv()
+        with pytest.raises(ConnectionClosedError, match="send_timeout") as caught:
+            connection.send(b"x" * LARGE)
+
+        assert CloseReason.SLOW_PEER is caught.value.reason is connection.close_reason
+        assert b"b" == connection.recv()
+        with pytest.raises(ConnectionClosedError):
+            connection.recv()
+        with pytest.raises(ConnectionClosedError):
+            connection.send(b"y")
+        connection.wait_closed()
+
+
+def test_send_timeout_cuts_over_tls() -> None:
+    """With TLS a peer that takes nothing is cut off too."""
+    with raw(tls=contexts(), limits=Limits(send_timeout=0.1)) as (connection, _):
+        with pytest.raises(ConnectionClosedError) as caught:
+            connection.send(b"x" * LARGE)
+
+        assert CloseReason.SLOW_PEER is caught.value.reason
+        connection.wait_closed()
+
+
+def test_send_timeout_none_waits_until_the_peer_reads() -> None:
+    """``send_timeout=None`` lifts the limit."""
+    with raw(limits=Limits(send_timeout=None)) as (connection, peer):
+        sending = start(connection.send, b"x" * LARGE)
+        until(lambda: connection._stream._stuck)
+
+        assert LARGE + 1 == len(read_exactly(peer, LARGE + 1))
+        sending.result(PATIENCE)
