@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from tests.support.tls import contexts
 from tests.sync.support import (
     PATIENCE,
     Handler,
@@ -23,7 +24,6 @@ from tests.sync.support import (
     start,
     until,
 )
-from tests.support.tls import contexts
 from xmlsocket import (
     CloseReason,
     ConnectionClosed,

@@ -32,6 +32,7 @@ from xmlsocket import (
     ConnectionClosedError,
     ConnectionClosedOK,
     IncompleteFrame,
+    Limits,
     sync,
 )
 from xmlsocket.sync.tls import TLSStream
@@ -433,6 +434,7 @@ def test_tls_answer_left_to_a_writer_that_was_done_is_written(
         skip_empty=True,
         logger=logging.getLogger("test"),
         close_timeout=1,
+        limits=Limits(),
     )
     connection: sync.Connection[bytes] = sync.Connection(settings, asking.stream)
     write = TLSStream._write
