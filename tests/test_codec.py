@@ -583,7 +583,7 @@ def test_read_buffer_memory_never_moves(codec: CodecModule) -> None:
         ("", b"\0"),
         (b"", b"\0"),
     ],
-    ids=repr,
+    ids=lambda value: value.hex() if isinstance(value, memoryview) else repr(value),
 )
 def test_encode_text_or_buffer_gives_one_frame(
     codec: CodecModule, payload: Any, encoded: bytes

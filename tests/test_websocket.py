@@ -634,7 +634,11 @@ def test_receive_data_close_reason_of_the_peer_is_escaped() -> None:
     assert str(carrier.error) == r"closed by the peer: gone\n= forged\u202e (1011)"
 
 
-@pytest.mark.parametrize("part", [b"", b"\x82", masked(Opcode.BINARY, b"<a/>\0")[:-1]])
+@pytest.mark.parametrize(
+    "part",
+    [b"", b"\x82", masked(Opcode.BINARY, b"<a/>\0")[:-1]],
+    ids=["nothing", "half a header", "half a message"],
+)
 def test_receive_eof_without_a_closing_handshake_is_an_error(part: bytes) -> None:
     """A stream that just ends may have lost its last message: 1006 (section 7.1.5)."""
     carrier = opened()

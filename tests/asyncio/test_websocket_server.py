@@ -244,6 +244,7 @@ async def test_websocket_fragment_too_big_is_closed_with_1009() -> None:
         (masked(Opcode.CLOSE, b"\x03\xe8"), 1000),
         (masked(Opcode.CLOSE, b"\x0f\xa0"), 4000),
     ],
+    ids=["reserved bits", "no mask", "continuation", "no UTF-8", "1000", "4000"],
 )
 async def test_websocket_close_codes_tell_what_was_wrong(wire: bytes, code: int) -> None:
     """Each break of the rules has its code, and a close is answered with its own."""
