@@ -11,6 +11,7 @@ from . import sync
 from .asyncio import (
     Connect,
     Connection,
+    PolicyServer,
     Serve,
     Server,
     broadcast,
@@ -20,6 +21,7 @@ from .asyncio import (
     unix_connect,
     unix_serve,
 )
+from .backplane import Backplane, MemoryBackplane
 from .codec import (
     DELIMITER,
     IMPLEMENTATION,
@@ -48,14 +50,17 @@ from .exceptions import (
     XMLSocketError,
 )
 from .flash import XMLSocket
+from .gateway import Gateway, GatewayStats, Target
 from .limits import Limits
 from .policy import Policy
-from .stats import ConnectionStats, ServerStats
+from .rooms import Room
+from .stats import ConnectionStats, RoomStats, ServerStats
 from .upgrade import Page, WebSocketOptions
 
 __all__ = [
     "DELIMITER",
     "IMPLEMENTATION",
+    "Backplane",
     "CloseReason",
     "ConcurrencyError",
     "Connect",
@@ -69,17 +74,25 @@ __all__ = [
     "DocumentError",
     "FrameTooBig",
     "FramingError",
+    "Gateway",
+    "GatewayStats",
     "IncompleteFrame",
     "InvalidState",
     "Limits",
     "LocalError",
+    "MemoryBackplane",
     "Page",
     "Policy",
     "PolicyError",
+    "PolicyServer",
+    "PolicyStats",
     "ReadBuffer",
+    "Room",
+    "RoomStats",
     "Serve",
     "Server",
     "ServerStats",
+    "Target",
     "WebSocketError",
     "WebSocketOptions",
     "XMLSocket",

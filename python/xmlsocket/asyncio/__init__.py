@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .client import Connect, connect, unix_connect
 from .connection import Connection, broadcast
+from .policy_server import PolicyServer
 from .server import Serve, Server, serve, unix_serve
 from .websocket import connect_websocket
 
 __all__ = [
     "Connect",
     "Connection",
+    "PolicyServer",
     "Serve",
     "Server",
     "broadcast",
