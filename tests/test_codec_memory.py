@@ -157,3 +157,41 @@ def test_pure_buffer_updated_copies_only_what_was_read() -> None:
         tracemalloc.stop()
 
     assert peak < 4 * KIB
+
+
+def traced_peak(run: Callable[[], object]) -> int:
+    """Return by how many bytes Python's own memory grows at most while ``run`` runs."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        kept = run()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept
+    return peak - before
+
+
+@pytest.mark.parametrize("count", [1, 64])
+def test_feed_frames_whole_in_one_read_are_copied_once(codec: CodecModule, count: int) -> None:
+    """What lies whole in a read becomes one object a frame; nothing is copied on the way."""
+    frame = b"x" * (MIB // count)
+    read = (frame + b"\0") * count
+    decoder = codec.Decoder()
+
+    peak = traced_peak(lambda: decoder.feed(read))
+
+    assert MIB <= peak <= MIB + 64 * KIB
+
+
+def test_feed_long_frame_in_many_reads_is_copied_once_at_its_end(codec: CodecModule) -> None:
+    """The reads of a long frame are kept, not copied together before it is complete."""
+    reads = [b"x" * 64 * KIB] * 16
+    decoder = codec.Decoder(max_size=2 * MIB)
+    for read in reads:
+        decoder.feed(read)
+
+    peak = traced_peak(lambda: decoder.feed(b"\0"))
+
+    assert MIB <= peak <= MIB + 64 * KIB
