@@ -36,8 +36,10 @@ LAYERS = MappingProxyType(
         "websocket": 4,
         "asyncio": 5,
         "sync": 5,
+        "backplane": 6,
         "flash": 7,
         "gateway": 7,
+        "rooms": 7,
         "testing": 8,
         "__init__": 8,  # re-exports what stands above
         "cli": 9,

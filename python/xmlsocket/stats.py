@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .exceptions import CloseReason
 
-__all__ = ["ConnectionStats", "PolicyStats", "ServerStats"]
+__all__ = ["ConnectionStats", "PolicyStats", "RoomStats", "ServerStats"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +110,26 @@ class PolicyStats:
     refused: int
     silent: int
     evicted: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RoomStats:
+    """
+    Counters of one room in one process.
+
+    Attributes:
+        members: Connections in the room now.
+        documents: Documents sent to the members, those of other servers included.
+        dropped: Documents that a slow member did not get under ``"drop_oldest"``,
+            one for each member.
+        replaced: Documents that a slow member did not get because a later one had
+            the same key, one for each member.
+        cut: Members cut off because too much waited for them.
+
+    """
+
+    members: int
+    documents: int
+    dropped: int
+    replaced: int
+    cut: int

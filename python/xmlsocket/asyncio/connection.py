@@ -23,13 +23,13 @@ from .linger import Linger
 from .output import CLOSED, QUEUE, WAIT, WRITE, Output
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from ..connection import Document
     from .loop import LoopShare
     from .server import Server
 
-__all__ = ["CUT", "MEMORY", "Connection", "broadcast"]
+__all__ = ["CUT", "MEMORY", "Connection", "broadcast", "broadcast_frame"]
 
 # ruff: noqa: SLF001 - connection, loop share and server are parts of one transport
 
@@ -280,6 +280,15 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._lost = self._share.loop.create_future()
         await asyncio.shield(self._lost)
 
+    def _when_lost(self, callback: Callable[[Connection[T]], None]) -> bool:
+        """Call ``callback`` when the connection is closed; tell whether it is not closed yet."""
+        if self._lost is True:
+            return False
+        if self._lost is False:
+            self._lost = self._share.loop.create_future()
+        self._lost.add_done_callback(lambda _: callback(self))
+        return True
+
     def _close(self, reason: CloseReason) -> None:
         """Drop what has arrived, send what is queued, then close."""
         if self._ending is None and self._lost is not True:
@@ -466,7 +475,13 @@ def broadcast(
         DelimiterInPayload: If the document holds a zero byte. Nothing is sent.
 
     """
-    frame = to_frame(document)
+    errors = broadcast_frame(connections, to_frame(document))
+    if errors and raise_exceptions:
+        raise ExceptionGroup("peers that do not read were cut off", errors)
+
+
+def broadcast_frame(connections: Iterable[Connection[Any]], frame: bytes) -> list[ConnectionClosed]:
+    """Send a frame as `broadcast` does, and return the errors of those that were cut off."""
     errors: list[ConnectionClosed] = []
     for connection in tuple(connections):
         hold = connection._hold
@@ -479,5 +494,4 @@ def broadcast(
             connection._share.schedule(connection)
         if charge > connection._room and not connection._relieve():
             errors.append(connection._closed())
-    if errors and raise_exceptions:
-        raise ExceptionGroup("peers that do not read were cut off", errors)
+    return errors
