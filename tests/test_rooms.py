@@ -297,6 +297,62 @@ async def test_slow_member_does_not_delay_the_others() -> None:
         ]
 
 
+async def test_burst_in_one_turn_drops_nothing_that_the_peer_can_take() -> None:
+    """More than ``write_limit`` in one turn of the loop does not make a member slow by itself."""
+    room = Room("a", slow_peer="drop_oldest", max_waiting=0)
+    async with raw(write_limit=2**12) as (connection, reader, _):
+        room.join(connection)
+        burst = [b"%03d" % number + b"x" * 2**10 for number in range(20)]
+        for document in burst:
+            room.broadcast(document)
+
+        assert burst == await told(reader, burst[-1])
+        assert 0 == room.stats().dropped
+
+
+async def test_slow_member_that_is_closed_still_gets_what_waits() -> None:
+    """Closing in order sends what waits for a slow member, as it does with everything queued."""
+    room = Room("a", slow_peer="latest")
+    async with slow_member(room) as (connection, reader):
+        room.broadcast(b"old", key="k")
+        room.broadcast(b"new", key="k")
+        assert connection._outbox.room is not None
+        closing = asyncio.ensure_future(connection.close())
+        await asyncio.sleep(0)
+        room.broadcast(b"late", key="k")
+
+        assert [b"new"] == await told(reader, b"new")
+        assert b"" == await reader.read()
+        await closing
+
+
+async def test_slow_websocket_gets_the_newest() -> None:
+    """The policies hold for browsers too."""
+    room = Room("a", slow_peer="drop_oldest", max_waiting=0)
+    joined: asyncio.Future[Connection[bytes]] = asyncio.get_running_loop().create_future()
+
+    async def handler(connection: Connection[bytes]) -> None:
+        room.join(connection)
+        joined.set_result(connection)
+        await connection.wait_closed()
+
+    async with xmlsocket.serve(
+        handler, "127.0.0.1", 0, parse=bytes, websocket=True, **SLOW
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with xmlsocket.connect_websocket(f"ws://127.0.0.1:{port}/", parse=bytes) as client:
+            connection = await joined
+            stall(connection)
+            room.broadcast(b"old")
+            room.broadcast(b"new")
+            frames = (frame async for frame in client if not frame.startswith(b"-"))
+
+            assert b"new" == await anext(frames)
+            assert 1 == room.stats().dropped
+            await frames.aclose()
+            connection.abort()
+
+
 # Backplane
 
 
