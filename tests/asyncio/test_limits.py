@@ -76,23 +76,43 @@ async def test_send_timeout_cuts_over_tls() -> None:
 
 async def test_send_timeout_counts_from_the_last_byte_taken() -> None:
     """The time is over at the limit, not before, and every byte taken starts it anew."""
-    async with raw(limits=Limits(send_timeout=30)) as (connection, reader, writer):
-        transport_of(writer).pause_reading()
-        await fill(connection)
-        full = connection._transport.get_write_buffer_size()
+    limits = Limits(send_timeout=30, write_cap=None)
+    async with raw(limits=limits) as (connection, reader, _):
+        # More than the system's buffers take, and all of it is in the transport.
+        xmlsocket.broadcast([connection], b"x" * 2**25)
+        await until(lambda: connection._writing_paused)
         assert not connection._stuck(1000)
+        full = connection._in_transport
         assert not connection._stuck(1029)
-        assert connection._stuck(1030)
 
-        transport_of(writer).resume_reading()
-        reading = asyncio.create_task(reader.readexactly(connection.stats.bytes_out))
+        await reader.readexactly(2**23)
         await until(lambda: connection._transport.get_write_buffer_size() < full)
+        assert connection._writing_paused
         assert not connection._stuck(1031)
-        await reading
+        await reader.readexactly(2**25 - 2**23 + 1)
         await until(lambda: not connection._writing_paused)
 
         assert not connection._stuck(5000)
         assert connection.close_reason is None
+
+
+@pytest.mark.parametrize(("seconds", "stuck"), [(29, False), (30, True), (31, True)])
+async def test_send_timeout_is_over_at_the_limit(seconds: int, stuck: bool) -> None:
+    """A peer that takes nothing is stuck when the time is over, and not before."""
+    async with raw(limits=Limits(send_timeout=30)) as (connection, _, writer):
+        transport_of(writer).pause_reading()
+        await fill(connection)
+        sizes: list[int] = []
+
+        def settled() -> bool:
+            """Tell whether the system takes no more either."""
+            sizes.append(connection._transport.get_write_buffer_size())
+            return len(sizes) > 20 and len(set(sizes[-20:])) == 1
+
+        await until(settled)
+        assert not connection._stuck(1000)
+
+        assert stuck is connection._stuck(1000 + seconds)
 
 
 async def test_send_timeout_full_again_counts_anew() -> None:
