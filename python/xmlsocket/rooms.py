@@ -183,14 +183,12 @@ class Room:
         """Send to one member, whose policy is not to be cut off at once."""
         backlog = queue(member, frame)
         if backlog is not None:
+            lane = backlog.lane(self)
             if self._slow_peer == "drop_oldest":
-                lane = backlog.lane(self)
                 backlog.hold(lane, frame, None)
                 self._dropped += backlog.trim(lane, self._max_waiting)
-            elif key is None:
-                backlog.push(frame)
             else:
-                self._replaced += backlog.hold(backlog.lane(self), frame, key)
+                self._replaced += backlog.hold(lane, frame, key)
             member._relieve()
         if member._hold == CLOSED:
             self._cut += 1
