@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from xmlsocket.endpoint import bind, format_address, unlink_unix
+import xmlsocket
+from xmlsocket import sync
+from xmlsocket.endpoint import bind, format_address, keep_alive, unlink_unix
 
 
 def info(host: str, port: int) -> Any:
@@ -59,3 +61,75 @@ def test_unlink_unix_leaves_other_families_and_nameless_sockets_alone() -> None:
     with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as nameless:
         unlink_unix(tcp)
         unlink_unix(nameless)
+
+
+# Keeping connections alive
+
+
+def option(sock: socket.socket, name: str) -> int:
+    """Return an option of TCP."""
+    return sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+
+
+needs_linux = pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the platform lacks TCP_USER_TIMEOUT"
+)
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    ("send_timeout", "milliseconds"), [(30.0, 35_000), (0.5, 5_500), (None, 0), (1e9, 2**31 - 1)]
+)
+def test_keep_alive_tcp_socket_gets_probes_and_a_limit(
+    send_timeout: float | None, milliseconds: int
+) -> None:
+    """Silent peers are probed; data unacknowledged for longer than send_timeout ends it."""
+    with socket.socket() as sock:
+        keep_alive(sock, send_timeout)
+
+        assert 1 == sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert 60 == option(sock, "TCP_KEEPIDLE")
+        assert 15 == option(sock, "TCP_KEEPINTVL")
+        assert 4 == option(sock, "TCP_KEEPCNT")
+        assert milliseconds == option(sock, "TCP_USER_TIMEOUT")
+
+
+def test_keep_alive_unix_socket_is_left_alone() -> None:
+    """The peer of a Unix socket cannot vanish without the system noticing."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        keep_alive(ours, 30.0)
+
+        assert 0 == ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@needs_linux
+async def test_serve_and_connect_on_a_loop_keep_both_ends_alive() -> None:
+    """What a server accepts and what a client connects is kept alive."""
+
+    async def handler(connection: xmlsocket.Connection[bytes]) -> None:
+        server_end = connection._transport.get_extra_info("socket")
+        await connection.send(str(option(server_end, "TCP_USER_TIMEOUT")))
+
+    async with (
+        xmlsocket.serve(handler, "127.0.0.1", 0, parse=bytes) as server,
+        xmlsocket.connect(*server.sockets[0].getsockname(), parse=bytes) as client,
+    ):
+        assert b"35000" == await client.recv()
+        client_end = client._transport.get_extra_info("socket")
+        assert 35_000 == option(client_end, "TCP_USER_TIMEOUT")
+
+
+@needs_linux
+def test_serve_and_connect_with_threads_keep_both_ends_alive() -> None:
+    """With threads it is the same."""
+
+    def handler(connection: sync.Connection[bytes]) -> None:
+        connection.send(str(option(connection._stream._sock, "TCP_USER_TIMEOUT")))
+
+    with (
+        sync.serve(handler, "127.0.0.1", 0, parse=bytes) as server,
+        sync.connect(*server.sockets[0].getsockname(), parse=bytes) as client,
+    ):
+        assert b"35000" == client.recv()
+        assert 35_000 == option(client._stream._sock, "TCP_USER_TIMEOUT")

@@ -7,18 +7,126 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
-__all__ = ["ACCEPT_BACKOFF", "bind", "bind_unix", "format_address", "unlink_unix"]
+    class _HasOptions(Protocol):
+        """A socket, or what an event loop shows of one."""
+
+        @property
+        def family(self) -> int: ...
+
+        def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+
+__all__ = [
+    "ACCEPT_BACKOFF",
+    "Reserve",
+    "bind",
+    "bind_unix",
+    "format_address",
+    "keep_alive",
+    "unlink_unix",
+]
 
 # What getaddrinfo returns, once for each address.
 AddrInfo: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
 
 ACCEPT_BACKOFF = 1.0
 """Seconds to leave a listener alone that cannot accept: trying again at once would spin."""
+
+# Seconds of silence before a probe, seconds between probes, unanswered probes: a peer
+# that has vanished is noticed after two minutes, though this side sends nothing.
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+
+# Beyond Limits.send_timeout, so that the connection's own clock, which knows the
+# reason, is first with a peer that lives and does not read.
+_USER_TIMEOUT_MARGIN: Final = 5.0
+
+# What accept() fails with when the process, or the system, has no descriptor left.
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def keep_alive(sock: _HasOptions, send_timeout: float | None) -> None:
+    """
+    Have the system notice when the peer of ``sock`` has vanished without a word.
+
+    Sets TCP keepalive to 60 s of silence and 4 probes 15 s apart, and
+    ``TCP_USER_TIMEOUT``, the time that data sent may stay unacknowledged, to
+    ``send_timeout`` and 5 s, where the platform has these options. Does nothing
+    to Unix sockets, whose peers cannot vanish.
+
+    Args:
+        sock: Connected. One that the peer has reset already is left as it is.
+        send_timeout: Seconds, as `Limits.send_timeout`; ``None`` leaves
+            ``TCP_USER_TIMEOUT`` to the system.
+
+    """
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    with contextlib.suppress(OSError):  # macOS refuses options once the peer has gone
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if send_timeout is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = min(1000 * (send_timeout + _USER_TIMEOUT_MARGIN), 2**31 - 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(milliseconds))
+
+
+class Reserve:
+    """
+    A descriptor kept for the moment when there are no others.
+
+    Without one, a process out of descriptors can neither accept a connection nor
+    turn it away: the listener stays readable, and its loop spins or sleeps while
+    clients hang.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self.restore()
+
+    def restore(self) -> None:
+        """Take a descriptor again, if the kept one was lost and there is one."""
+        if self._descriptor is None:
+            with contextlib.suppress(OSError):
+                self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
+    def turn_away(self, listener: socket.socket, error: OSError) -> bool:
+        """
+        Accept one connection and close it, in place of the descriptor kept.
+
+        Args:
+            listener: Has connections waiting, and does not block.
+            error: What accepting failed with.
+
+        Returns:
+            Whether the next connection may be tried at once. False if the
+            trouble is another one, or descriptors are so short that the kept one
+            was lost: then the listener is to be left alone for `ACCEPT_BACKOFF`.
+
+        """
+        if error.errno not in _NO_DESCRIPTORS or self._descriptor is None:
+            return False
+        self.close()
+        try:
+            with contextlib.suppress(BlockingIOError, InterruptedError, ConnectionAbortedError):
+                listener.accept()[0].close()
+        except OSError:
+            return False
+        finally:
+            self.restore()
+        return self._descriptor is not None
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def bind(infos: Sequence[AddrInfo], *, backlog: int, reuse_port: bool) -> list[socket.socket]:

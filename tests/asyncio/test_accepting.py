@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 async def test_accept_out_of_descriptors_waits_and_recovers(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without descriptors the server logs one line, does not spin, and recovers."""
+    """Without even the kept descriptor the server logs one line, does not spin, and recovers."""
     monkeypatch.setattr("xmlsocket.asyncio.accepting.ACCEPT_BACKOFF", 0.05)
     async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
         waiting = socket.socket()
         waiting.setblocking(False)
+        server._listeners._reserve.close()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest_free = os.open("/dev/null", os.O_RDONLY)
         os.close(lowest_free)

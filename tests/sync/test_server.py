@@ -511,11 +511,12 @@ def test_unix_serve_bad_option_leaves_no_socket_behind() -> None:
 def test_accept_out_of_descriptors_waits_and_recovers(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without descriptors the server logs one line, does not spin, and recovers."""
+    """Without even the kept descriptor the server logs one line, does not spin, and recovers."""
     monkeypatch.setattr("xmlsocket.sync.server.ACCEPT_BACKOFF", 0.05)
     with sync.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
         with socket.socket() as waiting:
             waiting.settimeout(PATIENCE)
+            server._reserve.close()
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             lowest_free = os.open("/dev/null", os.O_RDONLY)
             os.close(lowest_free)
@@ -540,6 +541,7 @@ def test_accept_out_of_descriptors_does_not_spin(
     with sync.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
         repeated = server._settings.repeated
         with socket.socket() as waiting:
+            server._reserve.close()
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             lowest_free = os.open("/dev/null", os.O_RDONLY)
             os.close(lowest_free)

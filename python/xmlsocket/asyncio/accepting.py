@@ -11,7 +11,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint import ACCEPT_BACKOFF, bind, format_address, unlink_unix
+from ..endpoint import ACCEPT_BACKOFF, Reserve, bind, format_address, unlink_unix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,12 +72,14 @@ class Listeners:
         self._repeated = repeated
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._reserve = Reserve()
         for listener in self.sockets:
             self._listen(listener)
             logger.info("= listening on %s", format_address(listener.getsockname()))
 
     def _listen(self, listener: socket.socket) -> None:
         if not self._closed:
+            self._reserve.restore()
             self._loop.add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -89,6 +91,8 @@ class Listeners:
             except OSError as exc:
                 # No more descriptors, most of the time. Trying again at once would spin.
                 self._repeated.warning("! cannot accept connections: %s", exc.strerror)
+                if self._reserve.turn_away(listener, exc):
+                    return  # one a turn: those who are served go first
                 self._loop.remove_reader(listener)
                 self._loop.call_later(ACCEPT_BACKOFF, self._listen, listener)
                 return
@@ -98,6 +102,7 @@ class Listeners:
     def close(self) -> None:
         """Stop accepting and close the sockets."""
         self._closed = True
+        self._reserve.close()
         for listener in self.sockets:
             self._loop.remove_reader(listener)
             unlink_unix(listener)

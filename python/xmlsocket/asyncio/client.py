@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import format_address
+from ..endpoint import format_address, keep_alive
 from ..exceptions import WebSocketError
 from ..flow import Backoff
 from ..limits import Limits
@@ -75,6 +75,7 @@ class Connect(Generic[T]):
             transport, _ = await loop.create_connection(
                 lambda: protocol, host, port, ssl=context, **self._kwargs
             )
+        keep_alive(transport.get_extra_info("socket"), self._settings.limits.send_timeout)
         return transport
 
     async def _connect(self) -> Connection[T]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..connection import Counters, Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import bind_unix, unlink_unix
+from ..endpoint import bind_unix, keep_alive, unlink_unix
 from ..exceptions import CloseReason
 from ..flow import CONNECTION_CHARGE, TLS_CHARGE
 from ..limits import Limits
@@ -74,7 +75,9 @@ class Server(Generic[T]):
         self._tasks: dict[asyncio.Task[None], socket.socket | None] = {}
         self._cut: list[Connection[T]] = []
         self._closing = False
-        self._deadline: asyncio.TimerHandle | None = None
+        # The time beside the handle: of a delay of 0 uvloop's handle does not tell it.
+        self._deadline: asyncio.Handle | None = None
+        self._due = math.inf
         self._closed = asyncio.Event()
         self._share.watch(self, settings.tick)
         self._memory = MemoryBudget(
@@ -135,7 +138,8 @@ class Server(Generic[T]):
         if timeout is None or self._closed.is_set():
             return
         when = self._loop.time() + timeout
-        if self._deadline is None or when < self._deadline.when():
+        if when < self._due:
+            self._due = when
             if self._deadline is not None:
                 self._deadline.cancel()
             if timeout <= 0:
@@ -183,6 +187,7 @@ class Server(Generic[T]):
         await self.wait_closed()
 
     def _accepted(self, sock: socket.socket) -> None:
+        keep_alive(sock, self._settings.limits.send_timeout)
         task = self._loop.create_task(self._run(sock))
         self._tasks[task] = sock
         task.add_done_callback(self._done)

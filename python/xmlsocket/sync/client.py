@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..connection import Logger, Malformed, Settings
 from ..documents import parse as parse_document
-from ..endpoint import format_address
+from ..endpoint import format_address, keep_alive
 from ..flow import Backoff
 from ..limits import Limits
 from .connection import Connection
@@ -202,6 +202,7 @@ def _connect(
             else:
                 sock = _connect_to(socket.AF_UNIX, 0, path, None, deadline)
         try:
+            keep_alive(sock, settings.limits.send_timeout)
             if context is None:
                 return create_connection(settings, Stream(sock))
             stream = TLSStream(sock, context, server_hostname=server_hostname or host)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from ..connection import Counters
-from ..endpoint import ACCEPT_BACKOFF, format_address, unlink_unix
+from ..endpoint import ACCEPT_BACKOFF, Reserve, format_address, keep_alive, unlink_unix
 from ..exceptions import CloseReason
 from .stream import Stream, new_selector
 from .tls import TLSStream
@@ -69,10 +69,12 @@ class Server(Generic[T]):
         # Whoever waits for a peer also waits for the end of this stream, which
         # comes when the server closes.
         self._wake, self._waker = socket.socketpair()
+        self._reserve = Reserve()
         self._thread = threading.Thread(target=self._run, name="xmlsocket server", daemon=True)
         try:
             self._thread.start()
         except BaseException:
+            self._reserve.close()
             self._wake.close()
             self._waker.close()
             raise
@@ -172,6 +174,7 @@ class Server(Generic[T]):
                         if key.fileobj is not self._wake:
                             self._accept(cast("socket.socket", key.fileobj))
         finally:
+            self._reserve.close()
             for listener in self._listeners:
                 unlink_unix(listener)
                 listener.close()
@@ -185,8 +188,12 @@ class Server(Generic[T]):
             return
         except OSError as exc:
             # No more descriptors, most of the time. Trying again at once would spin.
-            self._pause(exc.strerror)
+            if self._reserve.turn_away(listener, exc):
+                self._tell(exc.strerror)
+            else:
+                self._pause(exc.strerror)
             return
+        keep_alive(sock, self._settings.limits.send_timeout)
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
         with self._changed:
             self._threads.add(thread)
@@ -199,8 +206,12 @@ class Server(Generic[T]):
             self._pause(exc)
 
     def _pause(self, cause: object) -> None:
-        self._settings.repeated.warning("! cannot accept connections: %s", cause)
+        self._tell(cause)
         self._closing.wait(ACCEPT_BACKOFF)
+        self._reserve.restore()
+
+    def _tell(self, cause: object) -> None:
+        self._settings.repeated.warning("! cannot accept connections: %s", cause)
 
     def _see_off(self) -> None:
         """Wait for all threads, but cut their connections when the time is over."""
