@@ -20,7 +20,7 @@ ASYNCIO_ONLY = MappingProxyType(
         "Serve": "a synchronous serve() returns the running server itself",
         "broadcast": "it never waits, which takes a loop that writes later",
         "connect_websocket": "the one port, and with it WebSocket, is the asyncio tree's",
-        "PolicyServer": "one event loop answers all who ask; a thread each would serve nobody better",
+        "PolicyServer": "one event loop answers all who ask; threads have no part in it",
     }
 )
 SYNC_ONLY = MappingProxyType(
