@@ -33,7 +33,7 @@ class Limits:
             unfinished frames, frames that wait for the application or the peer,
             4 KiB for each connection, or 300 KiB with TLS. Above it the heaviest
             are paused, then cut off. Event loops only; looked at once a second,
-            and 20 times a second above a half of it.
+            more often above a half of it and while much comes without an end.
 
     Raises:
         ValueError: If a limit is negative, or zero where zero would stop all work.

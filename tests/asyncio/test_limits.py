@@ -383,15 +383,29 @@ async def test_memory_flood_of_unfinished_frames_is_bounded(
             asyncio.create_task(loop.sock_sendall(peer, b"x" * size))
             for size, peer in enumerate(peers[:-1], 200_000)
         ]
-        await until(lambda: server._memory._hurried and server.stats().memory <= limit)
+        await until(lambda: server.stats().closed.get(CloseReason.MEMORY, 0) >= 14)
+        await until(lambda: server.stats().memory <= limit)
         await give(connections[-1], peers[-1], b"<a/>\0")
 
         assert b"<a/>" == await connections[-1].recv()
-        assert server.stats().closed[CloseReason.MEMORY] >= 14
+        assert server.connections
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
     assert ["cut off: it holds" in record.getMessage() for record in warnings_of(caplog)] == [True]
+
+
+async def test_memory_unfinished_frames_bring_a_look_before_the_clock() -> None:
+    """What comes without the end of a frame is looked at after an eighth of the budget."""
+    limit = CONNECTION_CHARGE + 8000
+    async with crowd(1, limits=Limits(memory=limit)) as (server, (connection,), (peer,)):
+        connection._share.unwatch(server._memory)  # no clock
+        await give(connection, peer, b"x" * 8000)
+        assert not connection._reading_paused
+        await give(connection, peer, b"x" * (limit // 8 + 1))
+
+        assert connection._reading_paused
+        assert connection.close_reason is None
 
 
 async def test_memory_none_looks_at_nothing() -> None:

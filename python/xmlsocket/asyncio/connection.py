@@ -410,6 +410,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             if self._pace is not None and self._too_fast(time.monotonic()):
                 self._brake(RATE)
             self._arrival.tell()
+        elif self._server is not None:
+            self._server._memory.unfinished(nbytes)
         # The loop calls again only when more bytes come, so look now.
         if decoder.error is not None:
             self._finish(CloseReason.FRAME_TOO_BIG, decoder.error, linger=True)

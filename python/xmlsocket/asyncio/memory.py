@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import CloseReason
@@ -26,12 +28,14 @@ class MemoryBudget:
     """
     Keeps what the connections of a server hold below ``Limits.memory``.
 
-    Nothing is counted per read, which is what a server does most. All connections
-    are looked at once a second, and 20 times a second while they hold more than
-    half of the budget. So the budget can be passed by what comes in between two
-    looks. A look that finds it passed pauses all that hold the average or more,
-    the heaviest among them; what the next look finds paused already, it cuts off,
-    the heaviest first, until the rest fits.
+    Reads that complete frames are not counted, which is what a server does most. All
+    connections are looked at once a second, 20 times a second while they hold more
+    than half of the budget, and when an eighth of it has come in reads that complete
+    no frame. So the budget can be passed by what comes in between two looks.
+
+    A look that finds it passed pauses all that hold the average or more, the
+    heaviest among them; what the next look finds paused already, it cuts off, the
+    heaviest first, until the rest fits.
 
     Args:
         connections: The open connections of the server; it changes them.
@@ -44,7 +48,16 @@ class MemoryBudget:
 
     """
 
-    __slots__ = ("_budget", "_connections", "_hurried", "_settings", "_share", "charge")
+    __slots__ = (
+        "_budget",
+        "_connections",
+        "_hurried",
+        "_settings",
+        "_share",
+        "_step",
+        "_unfinished",
+        "charge",
+    )
 
     def __init__(
         self,
@@ -59,17 +72,27 @@ class MemoryBudget:
         self._settings = settings
         self._budget = settings.limits.memory
         self._hurried = False
+        self._unfinished = 0
+        self._step = sys.maxsize if self._budget is None else self._budget // 8
         self.charge = charge
         if self._budget is not None:
             share.watch(self, _PERIOD)
 
     def close(self) -> None:
         """Look no more."""
+        self._step = sys.maxsize
         self._share.unwatch(self)
+
+    def unfinished(self, size: int) -> None:
+        """Count what came without the end of a frame; look when it is much."""
+        self._unfinished += size
+        if self._unfinished > self._step:
+            self._look(time.monotonic())
 
     def _look(self, now: float) -> None:  # noqa: ARG002 - what clocks call
         budget = self._budget
         assert budget is not None
+        self._unfinished = 0
         # One that was cut off is gone with its next turn, or its last words.
         sizes = {
             connection: connection._held()
