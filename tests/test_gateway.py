@@ -305,7 +305,7 @@ async def test_gateway_address_with_too_many_connections_closes_with_1013() -> N
     handler = Handler()
     async with relaying(handler, connections_per_address=2) as (gateway, url):
         async with open_websocket(f"{url}/game") as first, open_websocket(f"{url}/game"):
-            await until(lambda: gateway.stats().connections == 2)
+            await until(lambda: gateway.stats().relayed == 2)
             async with open_websocket(f"{url}/game") as third:
                 assert 1013 == await closed(third)
             assert (2, 1) == (gateway.stats().relayed, gateway.stats().too_many)
