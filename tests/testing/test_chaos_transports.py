@@ -115,14 +115,14 @@ def test_sync_100_000_documents_torn_and_joined_arrive_in_order() -> None:
         assert proxy.stats.to_server.pieces > 500
 
 
-@pytest.mark.parametrize("place", [0, 1, 4, 5, 8])
+# Not at byte 0: the reset would race with connect(), which then may fail itself.
+@pytest.mark.parametrize("place", [1, 4, 5, 8])
 async def test_asyncio_reset_at_a_byte_delivers_whole_frames_then_tells_of_the_reset(
     place: int,
 ) -> None:
     """Frames that came whole are delivered, then the reason is reset, on both sides."""
     async with far_pair(to_server=Faults(reset_at=place)) as (client, connection, _):
-        if place:
-            await client.send_many([b"<a/>", b"<b/>"])
+        await client.send_many([b"<a/>", b"<b/>"])
         for side, expected in ((connection, [b"<a/>"] * (place >= 5)), (client, [])):
             frames = []
             with pytest.raises(ConnectionClosedError) as caught:
@@ -134,13 +134,12 @@ async def test_asyncio_reset_at_a_byte_delivers_whole_frames_then_tells_of_the_r
             assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize("place", [0, 1, 4, 5, 8])
+@pytest.mark.parametrize("place", [1, 4, 5, 8])
 def test_sync_reset_at_a_byte_delivers_whole_frames_then_tells_of_the_reset(place: int) -> None:
     """Frames that came whole are delivered, then the reason is reset, on both sides."""
     with far_sync_pair(to_server=Faults(reset_at=place)) as (client, connection, _):
-        if place:
-            with contextlib.suppress(ConnectionClosed):
-                client.send_many([b"<a/>", b"<b/>"])
+        with contextlib.suppress(ConnectionClosed):
+            client.send_many([b"<a/>", b"<b/>"])
         for side, expected in ((connection, [b"<a/>"] * (place >= 5)), (client, [])):
             frames = []
             with pytest.raises(ConnectionClosedError) as caught:
