@@ -5,7 +5,8 @@ from __future__ import annotations
 from .client import Connect, connect, unix_connect
 from .connection import Connection, broadcast
 from .policy_server import PolicyServer
-from .server import Serve, Server, serve, unix_serve
+from .server import Server
+from .serving import Serve, serve, unix_serve
 from .websocket import connect_websocket
 
 __all__ = [
