@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from .output import CLOSED, WAIT
+from .output import CLOSED
 
 if TYPE_CHECKING:
     import builtins  # a property shadows the name bytes
@@ -229,10 +229,6 @@ def queue(connection: Connection[Any], frame: bytes) -> Backlog | None:
         # After a flush either nothing waits or the transport is full.
         if connection._hold != CLOSED and connection._outbox.charge > connection._room:
             return Backlog(connection)
-    charge = connection._outbox.push(frame)
-    if connection._hold != WAIT:
-        connection._hold = WAIT
-        connection._share.schedule(connection)
-    if charge > connection._room:
+    if connection._push(frame) > connection._room:
         connection._relieve()
     return None

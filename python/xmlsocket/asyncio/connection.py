@@ -274,20 +274,25 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, whoever closes it."""
-        if self._lost is True:
-            return
-        if self._lost is False:
-            self._lost = self._share.loop.create_future()
-        await asyncio.shield(self._lost)
+        loss = self._loss()
+        if loss is not None:
+            await asyncio.shield(loss)
 
     def _when_lost(self, callback: Callable[[Connection[T]], None]) -> bool:
         """Call ``callback`` when the connection is closed; tell whether it is not closed yet."""
-        if self._lost is True:
+        loss = self._loss()
+        if loss is None:
             return False
+        loss.add_done_callback(lambda _: callback(self))
+        return True
+
+    def _loss(self) -> asyncio.Future[None] | None:
+        """Return what is done when the connection is closed; None if it is."""
+        if self._lost is True:
+            return None
         if self._lost is False:
             self._lost = self._share.loop.create_future()
-        self._lost.add_done_callback(lambda _: callback(self))
-        return True
+        return self._lost
 
     def _close(self, reason: CloseReason) -> None:
         """Drop what has arrived, send what is queued, then close."""
