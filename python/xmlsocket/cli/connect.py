@@ -16,7 +16,7 @@ from ..endpoint import format_address
 from ..exceptions import WebSocketError
 from . import feed
 from .errors import CommandError, reason
-from .options import LIMIT_HELP, bad_limit, client_context, parse_limits, require_websocket
+from .options import LimitOption, bad_limit, client_context, parse_limits, require_websocket
 from .terminal import Output
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def connect(
             " [default: 10 with --replies, otherwise 1]",
         ),
     ] = None,
-    limit: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=LIMIT_HELP)] = None,
+    limit: LimitOption = None,
     tls: Annotated[
         bool, typer.Option("--tls", help="Use TLS, verified with the system's certificates.")
     ] = False,

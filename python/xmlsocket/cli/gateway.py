@@ -15,9 +15,12 @@ from ..gateway import Gateway
 from .errors import CommandError
 from .gateway_config import read_config, read_target
 from .options import (
-    LIMIT_HELP,
-    ORIGIN_HELP,
-    TRUSTED_HELP,
+    LimitOption,
+    OriginOption,
+    TlsCertOption,
+    TlsKeyOption,
+    TrustedProxyOption,
+    VerboseOption,
     bad_limit,
     parse_limits,
     require_websocket,
@@ -160,10 +163,8 @@ def gateway(
             metavar="PORT", min=0, max=65535, help="Port to listen on. [default: a free one]"
         ),
     ] = None,
-    origin: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help=ORIGIN_HELP)] = None,
-    trusted_proxy: Annotated[
-        list[str] | None, typer.Option(metavar="ADDRESS", help=TRUSTED_HELP)
-    ] = None,
+    origin: OriginOption = None,
+    trusted_proxy: TrustedProxyOption = None,
     connections_per_address: Annotated[
         int | None,
         typer.Option(
@@ -174,15 +175,9 @@ def gateway(
         float | None,
         typer.Option(metavar="SECONDS", help="For reaching a target. [default: 10]"),
     ] = None,
-    limit: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=LIMIT_HELP)] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM file with the certificate chain; turns TLS on."),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM file with the key, unless --tls-cert holds it."),
-    ] = None,
+    limit: LimitOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     public_url: Annotated[
         str | None,
         typer.Option(
@@ -196,9 +191,7 @@ def gateway(
             help="Print Ruffle's socketProxy as JSON and as HTML for the page; serve nothing.",
         ),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log on standard error how connections end.")
-    ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """
     Let pages in browsers reach XMLSocket servers, by WebSocket.

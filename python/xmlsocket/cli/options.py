@@ -7,7 +7,7 @@ import re
 import ssl
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIMIT_HELP",
-    "ORIGIN_HELP",
-    "TRUSTED_HELP",
+    "LimitOption",
+    "OriginOption",
+    "TlsCertOption",
+    "TlsKeyOption",
+    "TrustedProxyOption",
+    "VerboseOption",
     "bad_limit",
     "client_context",
     "parse_limits",
@@ -36,11 +40,11 @@ __all__ = [
     "websocket_options",
 ]
 
-ORIGIN_HELP = (
+_ORIGIN_HELP = (
     "Let pages of this origin open WebSockets, such as https://play.example.com, or '*' for"
     " any; may be given several times. [default: pages from this host and port]"
 )
-TRUSTED_HELP = (
+_TRUSTED_HELP = (
     "Address or network of a proxy whose PROXY header and X-Forwarded-For are believed; may be"
     " given several times."
 )
@@ -79,6 +83,28 @@ LIMIT_HELP = (
     "Set a limit, in bytes, seconds or frames; 'none' lifts it. May be given several times."
     f" Names: {_NAMES}."
 )
+
+# Options of several commands.
+LimitOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help=LIMIT_HELP)
+]
+OriginOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="ORIGIN", help=_ORIGIN_HELP)
+]
+TrustedProxyOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="ADDRESS", help=_TRUSTED_HELP)
+]
+TlsCertOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM file with the certificate chain; turns TLS on."),
+]
+TlsKeyOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM file with the key, unless --tls-cert holds it."),
+]
+VerboseOption: TypeAlias = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log on standard error how connections end.")
+]
 
 
 def parse_limits(given: Iterable[str]) -> dict[str, Any]:

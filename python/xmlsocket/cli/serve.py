@@ -6,7 +6,6 @@ import asyncio
 import enum
 import logging
 import signal
-from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
@@ -17,9 +16,12 @@ from ..endpoint import format_address
 from ..exceptions import PolicyError
 from .errors import CommandError, reason
 from .options import (
-    LIMIT_HELP,
-    ORIGIN_HELP,
-    TRUSTED_HELP,
+    LimitOption,
+    OriginOption,
+    TlsCertOption,
+    TlsKeyOption,
+    TrustedProxyOption,
+    VerboseOption,
     bad_limit,
     parse_limits,
     read_policy,
@@ -231,15 +233,9 @@ def serve(
             metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one."
         ),
     ] = 0,
-    limit: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=LIMIT_HELP)] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM file with the certificate chain; turns TLS on."),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM file with the key, unless --tls-cert holds it."),
-    ] = None,
+    limit: LimitOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -251,13 +247,9 @@ def serve(
     websocket: Annotated[
         bool, typer.Option("--websocket", help="Take WebSockets on this port as well.")
     ] = False,
-    origin: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help=ORIGIN_HELP)] = None,
-    trusted_proxy: Annotated[
-        list[str] | None, typer.Option(metavar="ADDRESS", help=TRUSTED_HELP)
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log on standard error how connections end.")
-    ] = False,
+    origin: OriginOption = None,
+    trusted_proxy: TrustedProxyOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """
     Start a server and run it until Ctrl-C or SIGTERM.
