@@ -10,17 +10,15 @@ those who want it.
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import statistics
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import xmlsocket
 from xmlsocket import codec
 
+from . import crates
 from .contenders import Case
-from .crates import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,27 +49,17 @@ def relay(case: Case) -> float:
     return median_ns(run, case.count)
 
 
-def crate_relay() -> dict[int, float]:
-    """Return the same of the crate, by size of a frame."""
-    output = subprocess.run([PROGRAM], check=True, capture_output=True, text=True).stdout
-    samples: dict[int, list[float]] = {}
-    for line in output.splitlines():
-        sample = json.loads(line)
-        if sample["name"] == "crate, relay" and sample["read"] == READ:
-            samples.setdefault(sample["frame"], []).append(sample["ns"])
-    return {frame: statistics.median(times) for frame, times in samples.items()}
-
-
 def compare_relay() -> None:
     """Print the table of the first experiment."""
     print("passing frames on, ns a frame, reads of 64 KiB: at most so much quicker without objects")
-    if not PROGRAM.exists():
+    if not crates.PROGRAM.exists():
         print("MISSING: the crate's program: not built, make bench-peers does it")
         return
-    least = crate_relay()
+    cells = crates.run()
     for frame in (32, 128, 512, 4096):
         objects = relay(Case.of(frame, READ, 2**21))
-        print(f"  {frame:6} B {objects:10.1f} {least[frame]:10.1f} {objects / least[frame]:8.1f} x")
+        least = statistics.median(cells[READ, frame]["crate, relay"])
+        print(f"  {frame:6} B {objects:10.1f} {least:10.1f} {objects / least:8.1f} x")
 
 
 def compare_threads() -> None:
