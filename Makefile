@@ -13,8 +13,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
-# Two processes for what waits a lot and computes little; the tests of a file stay together.
-PARALLEL := --dist loadfile --tx '2*popen//python=$(abspath $(PY)) -X dev -W error'
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 CODE := python tests benches examples
 # Outside of the workspace, and here without libFuzzer, for stable Rust.
@@ -82,7 +80,7 @@ test-rust:  ## the tests of the codec crate, of the load generator, and the kept
 
 .PHONY: test-python
 test-python: dev  ## the Python tests that take no longer than a moment each
-	$(PYTEST) -q -m 'not slow' $(PARALLEL)
+	$(PYTEST) -q -m 'not slow'
 
 .PHONY: test-all
 test-all: dev e2e-tools coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
@@ -104,11 +102,11 @@ e2e-tools:
 
 .PHONY: test-uvloop
 test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
-	$(PYTEST) -q --loop uvloop $(PARALLEL) tests/asyncio tests/flash tests/test_gateway.py
+	$(PYTEST) -q --loop uvloop tests/asyncio tests/flash tests/test_gateway.py
 
 .PHONY: test-pure
 test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
-	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow' $(PARALLEL)
+	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
 
 .PHONY: soak
 soak:  ## random inputs for the codec's properties (SECONDS=60 SEED=1), without libFuzzer
