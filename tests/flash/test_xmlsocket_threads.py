@@ -272,8 +272,14 @@ async def nestable(program: Program) -> Program:
 
 async def test_handler_that_runs_the_loop_is_not_entered_again(nestable: Program) -> None:
     """A message that arrives while a handler runs a nested loop waits for the handler's return."""
-    with scripted([send(b"1\0"), send(b"2\0"), expect_end()]) as server:
-        socket = Nesting()
+
+    class Asking(Nesting):
+        def nest(self) -> None:
+            self.send("next")
+            super().nest()
+
+    with scripted([send(b"1\0"), expect(b"next\0"), send(b"2\0"), expect_end()]) as server:
+        socket = Asking()
         await nestable.call(socket.connect, HOST, server.port)
         await socket.events.reached(5)
         await nestable.call(socket.close)

@@ -22,6 +22,9 @@ class Arrival:
     round trip against a bare protocol: 1.19 instead of 1.40 with `batches`. To the
     task it is a future like any other (see ``asyncio.isfuture``).
 
+    A task that runs the loop itself (as nest_asyncio makes possible) has to let a
+    turn pass first: the loop cannot enter the transport's callback a second time.
+
     Args:
         loop: The event loop.
 

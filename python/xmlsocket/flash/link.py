@@ -168,6 +168,9 @@ class Link:
 
         """
         owner = self._owner
+        # What comes in is told within the transport's callback, which a loop that
+        # the handler runs could not call again: it would spin on it.
+        await asyncio.sleep(0)
         async with self.turn:
             # Asked and noted at once, so that nothing comes once close() has returned.
             with owner._state:
