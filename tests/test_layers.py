@@ -34,16 +34,17 @@ LAYERS = MappingProxyType(
         "opening": 4,
         "policy": 4,
         "websocket": 4,
-        "asyncio": 5,
-        "sync": 5,
-        "backplane": 6,
-        "flash": 7,
-        "gateway": 7,
-        "rooms": 7,
-        "testing": 8,
-        "__init__": 8,  # re-exports what stands above
-        "cli": 9,
-        "__main__": 10,
+        "admission": 5,
+        "asyncio": 6,
+        "sync": 6,
+        "backplane": 7,
+        "flash": 8,
+        "gateway": 8,
+        "rooms": 8,
+        "testing": 9,
+        "__init__": 9,  # re-exports what stands above
+        "cli": 10,
+        "__main__": 11,
     }
 )
 

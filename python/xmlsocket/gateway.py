@@ -10,15 +10,14 @@ whole and are never parsed.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
-import ipaddress
 import logging
 import re
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from .admission import Sites
 from .asyncio import connect, serve
 from .connection import Logger, RepeatedLog
 from .endpoint import format_address
@@ -40,7 +39,6 @@ _LAST_PORT: Final = 65535
 _ADDRESS = re.compile(
     r"(?:\[(?P<ip6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>[0-9]{1,5})"
 )
-_SITE: Final = 64
 
 # Seconds that a target gets to take what a client sent before it left.
 _LAST_WORDS: Final = 10.0
@@ -182,6 +180,7 @@ class Gateway:
         }
         self._websocket = WebSocketOptions(origins=origins, path=tuple(self.targets))
         self._per_address = connections_per_address
+        self._open = Sites(connections_per_address)
         self._connect_timeout = connect_timeout
         self._options: dict[str, Any] = {
             "parse": bytes,
@@ -193,7 +192,6 @@ class Gateway:
         }
         self._logger = logging.getLogger(_LOGGER) if logger is None else logger
         self._repeated = RepeatedLog(self._logger)
-        self._open: collections.Counter[str] = collections.Counter()
         self._counts = {"relayed": 0, "unreachable": 0, "too_many": 0, "refused": 0}
 
     def serve(
@@ -238,19 +236,16 @@ class Gateway:
         if target is None:
             self._counts["refused"] += 1
             return
-        site = _site(connection.remote_address)
-        if self._per_address is not None and self._open[site] >= self._per_address:
+        site = Sites.of(connection.remote_address)
+        if not self._open.enter(site):
             self._counts["too_many"] += 1
             self._repeated.warning("! more than %d connections from one address", self._per_address)
             _close(connection, CloseReason.TOO_MANY)
             return
-        self._open[site] += 1
         try:
             await self._serve(connection, target)
         finally:
-            self._open[site] -= 1
-            if not self._open[site]:
-                del self._open[site]
+            self._open.leave(site)
 
     async def _serve(self, connection: Connection[bytes], target: Target) -> None:
         try:
@@ -335,14 +330,3 @@ async def _dial(host: str, port: int) -> socket.socket:
         else:
             return sock
     raise failure or OSError(f"no address of {host}")
-
-
-def _site(address: Any) -> str:
-    """Return what connections from one place have in common."""
-    if not isinstance(address, tuple):
-        return ""
-    host = address[0].partition("%")[0]
-    if ":" not in host:
-        return str(host)
-    # Whoever has an IPv6 connection has 2**64 addresses to come from.
-    return str(ipaddress.ip_network((host, _SITE), strict=False))

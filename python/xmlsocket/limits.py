@@ -34,6 +34,16 @@ class Limits:
             4 KiB for each connection, or 300 KiB with TLS. Above it the heaviest
             are paused, then cut off. Event loops only; looked at once a second,
             more often above a half of it and while much comes without an end.
+        connections: Connections that one server may have, those included that
+            are still being opened, and at most four fifths of the descriptors
+            that the process may open. What comes beyond is closed at once.
+        connections_per_address: Connections of one server that one address may
+            have; of IPv6 its first 64 bits count, behind trusted proxies the
+            client's. Off by default, because schools and providers put many
+            players behind one address.
+        handshakes: TLS handshakes of one server that may be under way. Beyond
+            that the oldest is broken off: it had the most time, and stalled ones
+            keep nobody out.
 
     Raises:
         ValueError: If a limit is negative, or zero where zero would stop all work.
@@ -46,6 +56,9 @@ class Limits:
     quantum: int | None = 512
     frame_rate: float | None = None
     memory: int | None = 256 * 2**20
+    connections: int | None = 10_000
+    connections_per_address: int | None = None
+    handshakes: int | None = 256
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

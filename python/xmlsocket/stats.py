@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Literal
 
     from .exceptions import CloseReason
 
-__all__ = ["ConnectionStats", "PolicyStats", "RoomStats", "ServerStats"]
+__all__ = [
+    "ConnectionStats",
+    "PeerStats",
+    "PolicyStats",
+    "RoomStats",
+    "ServerStats",
+    "WorkerStats",
+    "WorkersStats",
+    "total",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +76,14 @@ class ServerStats:
         websockets: WebSockets opened; among those accepted.
         memory: Bytes that all open connections are charged now, as
             ``Limits.memory`` counts them.
+        queued_in: Bytes charged for frames that wait for the application now.
+        queued_out: Bytes charged for frames that wait for peers now.
         refused: How many never became a connection, and why: ``http_404``,
             ``http_403`` and so on after the status that was answered,
             ``proxy_header`` for a malformed one, ``timeout`` and ``incomplete``
-            for an opening that broke off.
+            for an opening that broke off, ``connections``,
+            ``connections_per_address`` and ``handshakes`` for the limit of that
+            name.
 
     """
 
@@ -85,7 +100,85 @@ class ServerStats:
     policy_requests: int
     websockets: int
     memory: int
+    queued_in: int
+    queued_out: int
     refused: Mapping[str, int]
+
+
+def total(parts: Iterable[ServerStats]) -> ServerStats:
+    """Return the sums over several servers, such as those of worker processes."""
+    sums: dict[str, Any] = {
+        field.name: collections.Counter() if str(field.type).startswith("Mapping") else 0
+        for field in dataclasses.fields(ServerStats)
+    }
+    for part in parts:
+        for name in sums:
+            value = getattr(part, name)
+            sums[name] += collections.Counter(value) if isinstance(value, dict) else value
+    return ServerStats(
+        **{name: value if isinstance(value, int) else dict(value) for name, value in sums.items()}
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStats:
+    """
+    One peer among many.
+
+    Attributes:
+        id: Number of the connection within its process.
+        address: Where the peer is, as text.
+        stats: Counters of the connection.
+
+    """
+
+    id: int
+    address: str
+    stats: ConnectionStats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStats:
+    """
+    One worker process.
+
+    Attributes:
+        number: Its place, from 1; a replacement has the same.
+        process: Its process id.
+        state: ``starting``, ``ready``, or ``draining`` when it accepts no more.
+        answers: Whether it has told its figures since it was last asked; false for
+            longer than a moment means that its event loop is blocked.
+        stats: What its server counted; ``None`` until it has told.
+
+    """
+
+    number: int
+    process: int
+    state: Literal["starting", "ready", "draining"]
+    answers: bool
+    stats: ServerStats | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersStats:
+    """
+    All workers of `serve_workers`.
+
+    Attributes:
+        total: The sums over all workers, those that have ended included.
+        workers: Those that live.
+        restarts: How many workers were started in the place of others that ended
+            without being asked to by a rolling restart.
+        cut: Connections that had to be cut because a worker's time to stop was over.
+        slowest: The peers for whom most waits, the slowest first.
+
+    """
+
+    total: ServerStats
+    workers: tuple[WorkerStats, ...]
+    restarts: int
+    cut: int
+    slowest: tuple[PeerStats, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,8 @@ async def test_crowd_ten_thousand_idle_and_a_thousand_active_are_served(descript
     if descriptors < IDLE + ACTIVE + 100:
         pytest.skip(f"needs {IDLE + ACTIVE + 100} descriptors, {descriptors} are allowed")
     asyncio.get_running_loop().set_debug(False)  # it notes who made what, in objects
-    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
+    limits = xmlsocket.Limits(connections=None)
+    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes, limits=limits) as server:
         crowd = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.support.crowd", str(port_of(server))),
             *map(str, (IDLE, ACTIVE, FRAMES)),

@@ -7,6 +7,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from ..admission import Admission
 from ..connection import Counters, Settings
 from ..endpoint import keep_alive
 from ..exceptions import CloseReason
@@ -59,6 +60,11 @@ class Server(Generic[T]):
         self._openings = (
             None if port is None else Openings(port, settings, self._make, self._counters)
         )
+        self._admission: Admission[asyncio.Task[None]] = Admission(
+            settings, self._counters, () if port is None else port.trusted
+        )
+        # TLS handshakes under way, the oldest first.
+        self._handshakes: dict[asyncio.Task[None], asyncio.BaseProtocol] = {}
         self._connections: set[Connection[T]] = set()
         # Of each task the socket it has been given and not yet taken: a task that
         # is cancelled before its first step never runs.
@@ -177,12 +183,17 @@ class Server(Generic[T]):
         await self.wait_closed()
 
     def _accepted(self, sock: socket.socket) -> None:
+        site = self._admission.admit(sock, len(self._tasks))
+        if site is None:
+            return
         keep_alive(sock, self._settings.limits.send_timeout)
         task = self._loop.create_task(self._run(sock))
         self._tasks[task] = sock
+        self._admission.enter(task, site)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        self._admission.leave(task)
         sock = self._tasks.pop(task)
         if sock is not None:
             sock.close()
@@ -204,9 +215,14 @@ class Server(Generic[T]):
 
     async def _run(self, sock: socket.socket) -> None:
         """Open a connection on an accepted socket, run the handler, close."""
-        self._tasks[cast("asyncio.Task[None]", asyncio.current_task())] = None
-        connection = await self._open(sock)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._tasks[task] = None
+        connection = await self._open(task, sock)
         if connection is None:
+            return
+        if not self._admission.identify(task, connection.remote_address):
+            connection._close(CloseReason.TOO_MANY)
+            await connection.close()
             return
         if self._closing:
             connection._refuse_input(CloseReason.SERVER_CLOSE)
@@ -224,12 +240,13 @@ class Server(Generic[T]):
         connection._close(reason)
         await connection.close()
 
-    async def _open(self, sock: socket.socket) -> Connection[T] | None:
-        handshake = (
-            {} if self._ssl is None else {"ssl_handshake_timeout": self._settings.open_timeout}
-        )
+    async def _open(self, task: asyncio.Task[None], sock: socket.socket) -> Connection[T] | None:
         # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
         protocol = self._make() if self._openings is None else self._openings.entry()
+        handshake = {}
+        if self._ssl is not None:
+            handshake["ssl_handshake_timeout"] = self._settings.open_timeout
+            self._shake_hands(task, protocol)
         try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self._ssl, **handshake
@@ -243,4 +260,18 @@ class Server(Generic[T]):
         except BaseException:
             sock.close()
             raise
+        finally:
+            self._handshakes.pop(task, None)
         return await protocol.wait() if isinstance(protocol, Entry) else protocol
+
+    def _shake_hands(self, task: asyncio.Task[None], protocol: asyncio.BaseProtocol) -> None:
+        """Note a handshake; break off the oldest if there are too many."""
+        limit = self._settings.limits.handshakes
+        self._handshakes[task] = protocol
+        if limit is None or len(self._handshakes) <= limit:
+            return
+        oldest = next(iter(self._handshakes))
+        # Told of its transport, it is done: its task has only not gone on yet.
+        if getattr(self._handshakes.pop(oldest), "_transport", None) is None:
+            self._admission.stalled(limit)
+            oldest.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import selectors
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from ..admission import Admission
 from ..connection import Counters
 from ..endpoint import ACCEPT_BACKOFF, Reserve, format_address, keep_alive, unlink_unix
 from ..exceptions import CloseReason
@@ -55,6 +57,9 @@ class Server(Generic[T]):
         self._ssl = ssl
         self._create_connection = create_connection
         self._counters = Counters()
+        self._admission: Admission[threading.Thread] = Admission(settings, self._counters)
+        # TLS handshakes under way, the oldest first.
+        self._handshakes: dict[threading.Thread, socket.socket] = {}
         self._connections: set[Connection[T]] = set()
         self._threads: set[threading.Thread] = set()
         self._leaving: list[threading.Thread] = []
@@ -193,17 +198,25 @@ class Server(Generic[T]):
             else:
                 self._pause(exc.strerror)
             return
-        keep_alive(sock, self._settings.limits.send_timeout)
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
         with self._changed:
+            site = self._admission.admit(sock, len(self._threads))
+            if site is None:
+                return
+            self._admission.enter(thread, site)
             self._threads.add(thread)
+        keep_alive(sock, self._settings.limits.send_timeout)
         try:
             thread.start()
         except RuntimeError as exc:
             sock.close()
             with self._changed:
-                self._threads.discard(thread)
+                self._forget(thread)
             self._pause(exc)
+
+    def _forget(self, thread: threading.Thread) -> None:
+        self._threads.discard(thread)
+        self._admission.leave(thread)
 
     def _pause(self, cause: object) -> None:
         self._tell(cause)
@@ -245,7 +258,7 @@ class Server(Generic[T]):
         finally:
             with self._changed:
                 thread = threading.current_thread()
-                self._threads.discard(thread)
+                self._forget(thread)
                 if self._closing.is_set():
                     self._leaving.append(thread)
                 self._changed.notify_all()
@@ -275,8 +288,26 @@ class Server(Generic[T]):
             return Stream(sock, wake=self._wake)
         stream = TLSStream(sock, self._ssl, server_side=True, wake=self._wake)
         timeout = self._settings.open_timeout
-        stream.handshake(None if timeout is None else time.monotonic() + timeout)
+        self._shake_hands(sock)
+        try:
+            stream.handshake(None if timeout is None else time.monotonic() + timeout)
+        finally:
+            with self._changed:
+                self._handshakes.pop(threading.current_thread(), None)
         return stream
+
+    def _shake_hands(self, sock: socket.socket) -> None:
+        """Note a handshake; break off the oldest if there are too many."""
+        limit = self._settings.limits.handshakes
+        with self._changed:
+            self._handshakes[threading.current_thread()] = sock
+            if limit is None or len(self._handshakes) <= limit:
+                return
+            stalled = self._handshakes.pop(next(iter(self._handshakes)))
+            self._admission.stalled(limit)
+            # Its thread, which waits for the peer, meets the end of the stream.
+            with contextlib.suppress(OSError):
+                stalled.shutdown(socket.SHUT_RDWR)
 
     def _lost(self, connection: ClosableConnection[T]) -> None:
         with self._changed:
