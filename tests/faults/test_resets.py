@@ -43,7 +43,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was logged above DEBUG, but for the server's own coming and going."""
     return [
         record.getMessage()
-        for record in caplog.records
+        for record in caplog.get_records("call")
         if record.levelno > logging.DEBUG
         and record.name.startswith("xmlsocket")
         and not record.getMessage().startswith(("= listening on ", "= server closing, "))
@@ -106,7 +106,9 @@ async def quiet_end() -> AsyncIterator[None]:
     assert before_it == asyncio.all_tasks()
 
 
-async def meet(cuts: range, direction: str, *, talker: str, answer: bool) -> list[tuple[int, Ends]]:
+async def meet(
+    cuts: range, direction: str, *, talker: str, answer: bool, late: bool = False
+) -> list[tuple[int, Ends]]:
     """Cut one connection at each place, and return how its listening side saw it."""
     seen = []
     ended: asyncio.Queue[Ends] = asyncio.Queue()
@@ -115,6 +117,8 @@ async def meet(cuts: range, direction: str, *, talker: str, answer: bool) -> lis
         ends = Ends()
         if talker == "server":
             await say(connection)
+        elif late:
+            await connection.wait_closed()
         await take(connection, ends, answer=answer and talker == "client")
         ended.put_nowait(ends)
 
@@ -133,6 +137,8 @@ async def meet(cuts: range, direction: str, *, talker: str, answer: bool) -> lis
                 continue  # cut while opening
             if talker == "client":
                 await say(client)
+            elif late:
+                await client.wait_closed()
             await take(client, ends, answer=answer and talker == "server")
             await client.close()
             other = await ended.get()
@@ -146,11 +152,14 @@ PLACES = [("to_server", "client"), ("to_client", "server")]
 
 
 @pytest.mark.parametrize(("direction", "talker"), PLACES)
-async def test_reset_at_every_byte_delivers_what_came_before(direction: str, talker: str) -> None:
-    """The listener, server or client, receives exactly the frames that had passed."""
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+async def test_reset_at_every_byte_delivers_what_came_before(
+    direction: str, talker: str, *, late: bool
+) -> None:
+    """The listener, server or client, receives exactly what had passed, also after the end."""
     cuts = range(1, len(WIRE) + 1)
 
-    seen = await meet(cuts, direction, talker=talker, answer=False)
+    seen = await meet(cuts, direction, talker=talker, answer=False, late=late)
 
     assert list(cuts) == [cut for cut, _ in seen]
     for cut, ends in seen:
