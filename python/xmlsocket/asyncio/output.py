@@ -153,7 +153,8 @@ class Output(BaseConnection[T]):
 
     def _counts_out(self) -> tuple[int, int, int]:
         outbox = self._outbox
-        return self._frames_out + outbox.frames, self._bytes_out + outbox.bytes, outbox.charge
+        frames, size = self._frames_out + outbox.frames, self._bytes_out + outbox.bytes
+        return frames, size, self._waiting_out()
 
     async def _drain(self) -> None:
         """Wait until no more is queued than ``write_limit`` allows."""
