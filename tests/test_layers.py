@@ -41,6 +41,7 @@ LAYERS = MappingProxyType(
         "flash": 8,
         "gateway": 8,
         "rooms": 8,
+        "workers": 8,
         "testing": 9,
         "__init__": 9,  # re-exports what stands above
         "cli": 10,

@@ -54,8 +54,9 @@ from .gateway import Gateway, GatewayStats, Target
 from .limits import Limits
 from .policy import Policy
 from .rooms import Room
-from .stats import ConnectionStats, RoomStats, ServerStats
+from .stats import ConnectionStats, RoomStats, ServerStats, WorkersStats
 from .upgrade import Page, WebSocketOptions
+from .workers import WorkerFailed, serve_workers
 
 __all__ = [
     "DELIMITER",
@@ -95,6 +96,8 @@ __all__ = [
     "Target",
     "WebSocketError",
     "WebSocketOptions",
+    "WorkerFailed",
+    "WorkersStats",
     "XMLSocket",
     "XMLSocketError",
     "broadcast",
@@ -106,6 +109,7 @@ __all__ = [
     "parse",
     "serialize",
     "serve",
+    "serve_workers",
     "sync",
     "unix_connect",
     "unix_serve",

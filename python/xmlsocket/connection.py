@@ -192,6 +192,7 @@ class BaseConnection(Generic[T]):
         "_cause",
         "_charge",
         "_decoder",
+        "_displaced",
         "_frame_at",
         "_frame_start",
         "_frames_out",
@@ -213,6 +214,7 @@ class BaseConnection(Generic[T]):
         self._frames_out = 0
         self._bytes_out = 0
         self._malformed_skipped = 0
+        self._displaced = 0
         self._settings = settings
         self._decoder = codec.Decoder(
             max_size=settings.max_size, skip_empty=settings.skip_empty, read_buffer=read_buffer
@@ -396,6 +398,7 @@ class BaseConnection(Generic[T]):
             bytes_out=bytes_out,
             empty_skipped=decoder.empty_skipped,
             malformed_skipped=self._malformed_skipped,
+            dropped=self._displaced,
             buffered_in=decoder.buffered,
             queued_in=self._queued_in(),
             queued_out=queued_out,
@@ -424,6 +427,8 @@ class Counters:
         "websockets",
     )
 
+    # Of closed connections nothing waits any more.
+    _GAUGES = ("queued_in", "queued_out")
     _SUMMED = (
         "frames_in",
         "frames_out",
@@ -431,6 +436,7 @@ class Counters:
         "bytes_out",
         "empty_skipped",
         "malformed_skipped",
+        "dropped",
     )
 
     def __init__(self) -> None:
@@ -446,11 +452,13 @@ class Counters:
         """Keep the figures of a connection that has ended."""
         assert connection.close_reason is not None
         self.closed[connection.close_reason] += 1
-        self._add(self._sums, connection)
+        self._add(self._sums, connection, self._SUMMED)
 
-    def _add(self, sums: collections.Counter[str], connection: BaseConnection[Any]) -> None:
+    def _add(
+        self, sums: collections.Counter[str], connection: BaseConnection[Any], names: Iterable[str]
+    ) -> None:
         stats = connection.stats
-        for name in self._SUMMED:
+        for name in names:
             sums[name] += getattr(stats, name)
 
     def snapshot(
@@ -465,11 +473,12 @@ class Counters:
 
         """
         sums = self._sums.copy()
+        names = (*self._SUMMED, *self._GAUGES)
         count = held = 0
         for connection in connections:
             count += 1
             held += charge + connection._held()  # noqa: SLF001 - parts of one transport
-            self._add(sums, connection)
+            self._add(sums, connection, names)
         return ServerStats(
             connections=count,
             accepted=self.accepted,
@@ -479,5 +488,5 @@ class Counters:
             memory=held,
             refused=dict(self.refused),
             closed=dict(self.closed),
-            **{name: sums[name] for name in self._SUMMED},
+            **{name: sums[name] for name in names},
         )

@@ -37,6 +37,8 @@ class ConnectionStats:
         bytes_out: Bytes accepted for sending, delimiters included.
         empty_skipped: Empty frames dropped because of ``skip_empty``.
         malformed_skipped: Documents dropped because of ``malformed="skip"``.
+        dropped: Frames accepted for sending that never went, because a room drops or
+            replaces what a slow member does not take.
         buffered_in: Bytes of the frame that is still arriving.
         queued_in: Bytes charged for frames that wait for the application.
         queued_out: Bytes charged for frames that wait for the peer.
@@ -50,6 +52,7 @@ class ConnectionStats:
     bytes_out: int
     empty_skipped: int
     malformed_skipped: int
+    dropped: int
     buffered_in: int
     queued_in: int
     queued_out: int
@@ -70,6 +73,7 @@ class ServerStats:
         bytes_out: Bytes accepted for sending.
         empty_skipped: Empty frames dropped because of ``skip_empty``.
         malformed_skipped: Documents dropped because of ``malformed="skip"``.
+        dropped: Frames that rooms dropped or replaced for slow members.
         closed: How many connections ended for which reason.
         policy_requests: Requests for the socket policy that were answered; they
             are no connections and not among those accepted.
@@ -96,6 +100,7 @@ class ServerStats:
     bytes_out: int
     empty_skipped: int
     malformed_skipped: int
+    dropped: int
     closed: Mapping[CloseReason, int]
     policy_requests: int
     websockets: int
@@ -107,17 +112,15 @@ class ServerStats:
 
 def total(parts: Iterable[ServerStats]) -> ServerStats:
     """Return the sums over several servers, such as those of worker processes."""
-    sums: dict[str, Any] = {
-        field.name: collections.Counter() if str(field.type).startswith("Mapping") else 0
-        for field in dataclasses.fields(ServerStats)
-    }
-    for part in parts:
-        for name in sums:
-            value = getattr(part, name)
-            sums[name] += collections.Counter(value) if isinstance(value, dict) else value
-    return ServerStats(
-        **{name: value if isinstance(value, int) else dict(value) for name, value in sums.items()}
-    )
+    parts = list(parts)
+    sums: dict[str, Any] = {}
+    for field in dataclasses.fields(ServerStats):
+        values = [getattr(part, field.name) for part in parts]
+        if str(field.type).startswith("Mapping"):
+            sums[field.name] = dict(sum(map(collections.Counter, values), collections.Counter()))
+        else:
+            sums[field.name] = sum(values)
+    return ServerStats(**sums)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,6 +202,7 @@ class Backlog:
         self._discharge(entry)
         # It was accepted for sending, and stays counted as such.
         self._connection._sent(entry.frames, len(entry.data))
+        self._connection._displaced += entry.frames
 
     def _discharge(self, entry: _Entry) -> None:
         self._charge -= len(entry.data) + _OVERHEAD

@@ -93,7 +93,7 @@ def serve(
     logger: Logger | None = ...,
     backlog: int = ...,
     reuse_port: bool = ...,
-    sock: socket.socket | None = ...,
+    sock: socket.socket | Sequence[socket.socket] | None = ...,
     policy: Policy | None = ...,
     websocket: bool | WebSocketOptions = ...,
     sniff_timeout: float = ...,
@@ -122,7 +122,7 @@ def serve(
     logger: Logger | None = ...,
     backlog: int = ...,
     reuse_port: bool = ...,
-    sock: socket.socket | None = ...,
+    sock: socket.socket | Sequence[socket.socket] | None = ...,
     policy: Policy | None = ...,
     websocket: bool | WebSocketOptions = ...,
     sniff_timeout: float = ...,
@@ -150,7 +150,7 @@ def serve(
     logger: Logger | None = None,
     backlog: int = 1024,
     reuse_port: bool = False,
-    sock: socket.socket | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
     policy: Policy | None = None,
     websocket: bool | WebSocketOptions = False,
     sniff_timeout: float = 1.0,
@@ -200,7 +200,7 @@ def serve(
         logger: Where to log; ``logging.getLogger("xmlsocket.server")`` if ``None``.
         backlog: Connections that the system keeps waiting to be accepted.
         reuse_port: Let several processes listen on the port (``SO_REUSEPORT``).
-        sock: A listening socket to use instead of ``host`` and ``port``.
+        sock: A listening socket to use instead of ``host`` and ``port``, or several.
         policy: Socket policy to answer ``<policy-file-request/>`` with when it is
             the first thing a client sends.
         websocket: Take WebSockets, with the rules of `WebSocketOptions`; ``True``
@@ -249,8 +249,10 @@ def serve(
 
     async def listen() -> list[socket.socket]:
         if sock is not None:
-            sock.setblocking(False)
-            return [sock]
+            given = [sock] if isinstance(sock, socket.socket) else list(sock)
+            for listener in given:
+                listener.setblocking(False)
+            return given
         return await listen_on(host, port, backlog=backlog, reuse_port=reuse_port)
 
     def start(listeners: list[socket.socket]) -> Server[Any]:
