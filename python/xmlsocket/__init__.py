@@ -21,7 +21,7 @@ from .asyncio import (
     unix_connect,
     unix_serve,
 )
-from .backplane import Backplane, MemoryBackplane
+from .backplane import Backplane, History, MemoryBackplane
 from .codec import (
     DELIMITER,
     IMPLEMENTATION,
@@ -54,7 +54,7 @@ from .gateway import Gateway, GatewayStats, Target
 from .limits import Limits
 from .policy import Policy
 from .rooms import Room
-from .stats import ConnectionStats, RoomStats, ServerStats, WorkersStats
+from .stats import ConnectionStats, PolicyStats, RoomStats, ServerStats, WorkersStats
 from .upgrade import Page, WebSocketOptions
 from .workers import WorkerFailed, serve_workers
 
@@ -77,6 +77,7 @@ __all__ = [
     "FramingError",
     "Gateway",
     "GatewayStats",
+    "History",
     "IncompleteFrame",
     "InvalidState",
     "Limits",
