@@ -13,7 +13,7 @@ from .connection import to_frame
 from .stats import RoomStats
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from .asyncio import Connection
     from .backplane import Backplane
@@ -108,9 +108,11 @@ class Room:
                 return
             rooms = _joined[connection] = set()
         if not self._members:
-            self._backplane.subscribe(self.name, self._deliver)
+            self._backplane.subscribe(self.name, self._spread)
         self._members[connection] = None
         rooms.add(self)
+        for frame, key in self._backplane.replay(self.name):
+            self._send([connection], frame, key)
 
     def leave(self, connection: Connection[Any]) -> None:
         """Remove a connection, if it is a member; what it was sent before still goes."""
@@ -121,7 +123,7 @@ class Room:
     def _remove(self, connection: Connection[Any]) -> None:
         del self._members[connection]
         if not self._members:
-            self._backplane.unsubscribe(self.name, self._deliver)
+            self._backplane.unsubscribe(self.name, self._spread)
 
     def broadcast(
         self,
@@ -152,8 +154,9 @@ class Room:
         frame = to_frame(document)
         if exclude:
             exclude = frozenset(exclude)
-        self._spread(frame, key, exclude)
-        self._backplane.publish(self.name, frame, key, self._deliver)
+        if not self._backplane.ordered:
+            self._spread(frame, key, exclude)
+        self._backplane.publish(self.name, frame, key, self._spread, exclude)
 
     def stats(self) -> RoomStats:
         """Return what this room, in this process, has counted."""
@@ -165,15 +168,17 @@ class Room:
             cut=self._cut,
         )
 
-    def _deliver(self, frame: bytes, key: str | None) -> None:
-        """Send to all members what came over the backplane."""
-        self._spread(frame, key, ())
-
     def _spread(self, frame: bytes, key: str | None, exclude: Collection[Connection[Any]]) -> None:
+        """Send to the members what was said here or came over the backplane."""
         self._documents += 1
-        members = (member for member in self._members if member not in exclude)
+        if exclude:
+            self._send([member for member in self._members if member not in exclude], frame, key)
+        else:
+            self._send(self._members, frame, key)
+
+    def _send(self, members: Iterable[Connection[Any]], frame: bytes, key: str | None) -> None:
         if self._slow_peer == "close":
-            self._cut += len(broadcast_frame(members if exclude else self._members, frame))
+            self._cut += len(broadcast_frame(members, frame))
             return
         for member in members:
             if member._hold != CLOSED:

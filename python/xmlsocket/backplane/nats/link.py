@@ -1,0 +1,248 @@
+"""The one connection to NATS, made again whenever it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Final
+
+try:
+    import nats.errors
+    from nats.aio.client import Client
+except ModuleNotFoundError as exc:  # pragma: no cover - a matter of what is installed
+    if exc.name != "nats":
+        raise
+    raise ModuleNotFoundError(
+        "the NATS backplane needs nats-py: pip install 'xmlsocket[nats]'", name="nats"
+    ) from None
+
+from .errors import BackplaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["Link", "Session"]
+
+logger = logging.getLogger("xmlsocket.backplane")
+
+# Seconds between attempts to come back: the first one, then up to the last.
+_DELAYS: Final = (0.05, 2.0)
+
+_HINTS: Final = (
+    (nats.errors.AuthorizationError, "check user and password, token or user_credentials"),
+    (ConnectionRefusedError, "is nats-server running there?"),
+)
+
+
+class Session:
+    """
+    One connection, from its beginning to its end.
+
+    Attributes:
+        client: What nats-py calls the connection.
+        ended: Set when it is no good any more.
+        error: What went wrong with it last.
+
+    """
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self.ended = asyncio.Event()
+        self.error: Exception | None = None
+        self.created = ""  # when the stream was made that it uses
+        self._denied = False
+
+    async def failed(self, error: Exception) -> None:
+        """Note what nats-py reports."""
+        self.error = error
+        if "permissions violation" in str(error).lower() and not self._denied:
+            self._denied = True
+            logger.warning("! NATS does not permit this: %s", error)
+        else:
+            logger.debug("! NATS: %s", error)
+
+    async def closed(self) -> None:
+        """Note that nats-py has given up."""
+        self.ended.set()
+
+    async def watch(self, heartbeat: float) -> None:
+        """End the session when the server does not answer for ``heartbeat`` seconds."""
+        while True:
+            await asyncio.sleep(heartbeat)
+            try:
+                async with asyncio.timeout(heartbeat):
+                    await self.client.flush()
+            except (nats.errors.Error, OSError, TimeoutError) as exc:
+                if not self.ended.is_set():
+                    self.error = exc
+                    self.ended.set()
+                return
+
+    async def close(self) -> None:
+        """Give the connection back, also one whose peer does not read any more."""
+        if self.ended.is_set():
+            # nats-py would wait for what it has written to be read.
+            writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
+            if writer is not None:
+                writer.transport.abort()
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AssertionError):
+            async with asyncio.timeout(_DELAYS[1]):
+                await self.client.close()
+
+
+class Link:
+    """
+    Keeps one connection to one of several servers of NATS.
+
+    nats-py can reconnect by itself; it is not asked to. Whoever follows this link
+    sees each connection as a `Session` of its own, so that nothing of an earlier
+    one is taken for a part of the next.
+
+    Args:
+        servers: Addresses of the servers, one of which is used.
+        prepare: Called with each new connection before anyone gets it.
+        heartbeat: Seconds between signs of life.
+        connect_timeout: Seconds that one attempt may take.
+        options: For nats-py.
+
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        prepare: Callable[[Session], Awaitable[None]],
+        *,
+        heartbeat: float,
+        connect_timeout: float,
+        options: dict[str, Any],
+    ) -> None:
+        self._servers = list(servers)
+        self._prepare = prepare
+        self._heartbeat = heartbeat
+        self._timeout = connect_timeout
+        self._options = options
+        self._session: Session | None = None
+        self._up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.losses = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._up.is_set()
+
+    async def session(self) -> Session:
+        """Return the connection; wait for it while there is none."""
+        while self._session is None or self._session.ended.is_set():
+            # Set again by _keep(); a session that ended just now is still the current one.
+            self._up.clear()
+            await self._up.wait()
+        return self._session
+
+    async def open(self) -> None:
+        """
+        Connect for the first time.
+
+        Raises:
+            BackplaneError: If no server lets us in.
+
+        """
+        self._session = await self._connect_any()
+        self._up.set()
+        self._task = asyncio.create_task(self._keep(self._session))
+
+    async def close(self) -> None:
+        """Disconnect, and stay away."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _keep(self, session: Session) -> None:
+        while True:
+            watch = asyncio.create_task(session.watch(self._heartbeat))
+            try:
+                await session.ended.wait()
+            finally:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+            self._up.clear()
+            self.losses += 1
+            logger.warning(
+                "! lost NATS (%s); rooms of this process go on, those with history wait",
+                session.error or "closed by the server",
+            )
+            await session.close()
+            session = self._session = await self._come_back()
+            self._up.set()
+            logger.info("= NATS is back")
+
+    async def _come_back(self) -> Session:
+        delay, longest = _DELAYS
+        while True:
+            # Not all processes at once.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            try:
+                return await self._connect_any()
+            except BackplaneError as exc:
+                logger.debug("! %s", exc)
+            delay = min(2 * delay, longest)
+
+    async def _connect_any(self) -> Session:
+        failures = []
+        for _ in self._servers:
+            server = self._servers[0]
+            self._servers.append(self._servers.pop(0))
+            try:
+                return await self._connect(server)
+            except BackplaneError as exc:
+                failures.append(exc)
+        if len(failures) == 1:
+            raise failures[0]
+        raise BackplaneError("; ".join(map(str, failures))) from failures[-1]
+
+    async def _connect(self, server: str) -> Session:
+        session = Session()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await session.client.connect(
+                    servers=[server],
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=max(1, round(self._timeout)),
+                    error_cb=session.failed,
+                    closed_cb=session.closed,
+                    **self._options,
+                )
+                await self._prepare(session)
+        except BackplaneError:
+            await session.close()
+            raise
+        except (nats.errors.Error, OSError, TimeoutError) as exc:
+            await session.close()
+            raise _explained(server, session.error or exc) from exc
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+
+def _explained(server: str, error: Exception) -> BackplaneError:
+    """Return the error that says where, what, and what to do."""
+    # Without user and password.
+    where = urllib.parse.urlsplit(server if "://" in server else f"nats://{server}").netloc
+    where = where.rpartition("@")[2]
+    # asyncio joins the errors of several addresses of one name.
+    if isinstance(error, TimeoutError):
+        what = "no answer in time"
+    elif isinstance(error, OSError) and error.strerror:
+        what = error.strerror.lower()
+    else:
+        what = str(error).removeprefix("nats: ").lower()
+    hint = "".join(f": {hint}" for kind, hint in _HINTS if isinstance(error, kind))
+    return BackplaneError(f"cannot use NATS at {where}: {what}{hint}")
