@@ -19,7 +19,7 @@ from ..exceptions import (
 )
 from ..flow import Pace
 from .arrival import Arrival
-from .linger import Linger
+from .linger import LINGER_SIZE, ON_ITS_WAY, Linger
 from .output import CLOSED, QUEUE, WAIT, WRITE, Output
 
 if TYPE_CHECKING:
@@ -299,7 +299,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         if self._ending is None and self._lost is not True:
             unread = self._reading_paused or self._queued_in() > 0 or self._decoder.buffered > 0
             self._drop_queue()
-            self._finish(reason, linger=unread and not self._input_over)
+            # A server that closes has stopped to read, not the peer to send.
+            deaf = self.close_reason is CloseReason.SERVER_CLOSE
+            self._finish(reason, linger=unread and (deaf or not self._input_over))
 
     def _finish(
         self, reason: CloseReason, cause: BaseException | None = None, *, linger: bool
@@ -338,7 +340,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._transport.close()
         else:
             self._ending = "close"
-            Linger(self._transport, self.connection_lost)
+            # A peer that did nothing wrong may have a lot on its way.
+            size = ON_ITS_WAY if self.close_reason is CloseReason.SERVER_CLOSE else LINGER_SIZE
+            Linger(self._transport, self.connection_lost, size)
 
     def _stop_input(self) -> None:
         self._input_over = True

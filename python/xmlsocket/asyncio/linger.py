@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Linger", "answer"]
+__all__ = ["LINGER_SIZE", "ON_ITS_WAY", "Linger", "answer"]
 
 LINGER_SIZE: Final = 2**16
+ON_ITS_WAY: Final = 2**24  # more than what both systems hold of one connection
 LINGER_TIME: Final = 1.0
 
 # What is read into it nobody looks at, so all connections of all threads share it.
@@ -24,23 +25,27 @@ class Linger(asyncio.BufferedProtocol):
 
     Closing a socket with unread input makes the system answer with a reset,
     which destroys our last words on their way. So FIN goes first; then input is
-    thrown away until the peer closes too, or 64 KiB or one second of it are over.
+    thrown away until the peer closes too, or ``size`` or one second of it are over.
 
     Args:
         transport: What to end. Writing is at an end; reading may be paused. It
             must be able to send FIN: with TLS, close it instead.
         lost: Called with ``connection_lost``'s argument.
+        size: Bytes that the peer may still send.
 
     """
 
     __slots__ = ("_left", "_lost", "_timer", "_transport")
 
     def __init__(
-        self, transport: asyncio.Transport, lost: Callable[[Exception | None], None]
+        self,
+        transport: asyncio.Transport,
+        lost: Callable[[Exception | None], None],
+        size: int = LINGER_SIZE,
     ) -> None:
         self._transport = transport
         self._lost = lost
-        self._left = LINGER_SIZE
+        self._left = size
         self._timer = asyncio.get_running_loop().call_later(LINGER_TIME, self._close)
         # A peer that has reset the connection is found out by reading.
         with contextlib.suppress(OSError):

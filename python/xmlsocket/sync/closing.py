@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import BaseConnection, Settings
 from ..exceptions import CloseReason
+from .stream import LINGER_SIZE, ON_ITS_WAY
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -166,7 +167,10 @@ class ClosableConnection(BaseConnection[T]):
                     self._stream.end_output()
                     # Where another thread waits to read, nothing is unread.
                     if not (self._eof or another_reads):
-                        self._stream.linger(unread=unread)
+                        # A server that closes has stopped to read, not the peer to send.
+                        deaf = self.close_reason is CloseReason.SERVER_CLOSE
+                        size = ON_ITS_WAY if deaf else LINGER_SIZE
+                        self._stream.linger(unread=unread or deaf, size=size)
             finally:
                 self._retire()
                 self._leave()

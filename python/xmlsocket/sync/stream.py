@@ -14,12 +14,12 @@ import selectors
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PeerStalled", "Stream", "new_selector", "remaining"]
+__all__ = ["LINGER_SIZE", "ON_ITS_WAY", "PeerStalled", "Stream", "new_selector", "remaining"]
 
 # poll() where there is one: select() knows only the first 1024 descriptors, and
 # epoll and kqueue would cost a descriptor for each connection.
@@ -27,7 +27,8 @@ new_selector: Callable[[], selectors.BaseSelector] = getattr(
     selectors, "PollSelector", selectors.SelectSelector
 )
 
-_LINGER_SIZE = 2**16
+LINGER_SIZE: Final = 2**16
+ON_ITS_WAY: Final = 2**24  # more than what both systems hold of one connection
 _LINGER_TIME = 1.0
 
 
@@ -195,9 +196,9 @@ class Stream:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 
-    def linger(self, *, unread: bool) -> None:
+    def linger(self, *, unread: bool, size: int = LINGER_SIZE) -> None:
         """
-        Throw input away until the peer closes too: at most 64 KiB, and for one second.
+        Throw input away until the peer closes too: at most ``size``, and for one second.
 
         Closing a socket that holds input makes the system answer with a reset,
         which destroys our last words on their way.
@@ -205,14 +206,15 @@ class Stream:
         Args:
             unread: Whether the peer has sent what nobody has read. Otherwise
                 there is no waiting, unless there proves to be something.
+            size: Bytes.
 
         """
         deadline = time.monotonic() + _LINGER_TIME
-        left = _LINGER_SIZE
+        left = size
         with contextlib.suppress(OSError):
             while left > 0:
                 try:
-                    data = self._sock.recv(left)
+                    data = self._sock.recv(min(left, LINGER_SIZE))
                 except BlockingIOError:
                     if not (unread and self._wait(selectors.EVENT_READ, remaining(deadline))):
                         return
