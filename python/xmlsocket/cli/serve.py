@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import enum
+import functools
+import importlib.util
 import logging
 import signal
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
@@ -14,7 +18,11 @@ from .. import Connection, Server, broadcast
 from .. import serve as start_server
 from ..endpoint import format_address
 from ..exceptions import PolicyError
+from ..stats import WorkersStats
+from ..workers import adopt, from_systemd, notify_systemd
+from ..workers.report import slowest
 from .errors import CommandError, reason
+from .live import LiveStats
 from .options import (
     LimitOption,
     OriginOption,
@@ -29,16 +37,22 @@ from .options import (
     trusted_proxies,
     websocket_options,
 )
+from .workers import run_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    import socket
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
 
     from ..asyncio.policy_server import PolicyServer
+    from ..policy import Policy
+    from ..stats import ServerStats
 
     Handler: TypeAlias = Callable[[Connection[bytes]], Awaitable[None]]
 
 __all__ = [
     "Chat",
+    "Where",
     "announce",
     "count",
     "echo",
@@ -47,7 +61,9 @@ __all__ = [
     "on_signals",
     "open_server",
     "run_until_stopped",
+    "running",
     "serve",
+    "summarize",
 ]
 
 S = TypeVar("S")
@@ -62,8 +78,15 @@ EXAMPLES = """Examples:
   xmlsocket serve --mode chat --port 9339               what one sends, all others get
   xmlsocket serve --host 0.0.0.0 --port 9339 --tls-cert cert.pem --tls-key key.pem
   xmlsocket serve --port 9339 --policy '*:9339' --websocket
+  xmlsocket serve --port 9339 --workers 4 --stats
   xmlsocket serve --limit max_size=65536 --limit idle_timeout=300 --limit write_cap=none
 """
+
+
+_NO_ROOM = (
+    "--mode chat with --workers: the clients of one worker would not hear those of another, because"
+    " processes share nothing; leave --workers out"
+)
 
 
 class Mode(enum.StrEnum):
@@ -114,7 +137,18 @@ class Chat:
             self.relayed += 1
 
 
-async def open_server(handler: Handler, host: str, port: int, **options: Any) -> Server[bytes]:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where a server listens: an address, or sockets that it was started with."""
+
+    host: str | None
+    port: int | None
+    sockets: Sequence[socket.socket] | None
+
+
+async def open_server(
+    handler: Handler, host: str | None, port: int | None, **options: Any
+) -> Server[bytes]:
     """
     Start a server of raw documents, empty ones included, as Flash delivers them.
 
@@ -130,7 +164,7 @@ async def open_server(handler: Handler, host: str, port: int, **options: Any) ->
     return await listening(starting, host, port)
 
 
-async def listening(starting: Awaitable[S], host: str, port: int) -> S:
+async def listening(starting: Awaitable[S], host: str | None, port: int | None) -> S:
     """
     Start a server.
 
@@ -192,7 +226,11 @@ async def run_until_stopped(server: Server[bytes], ready: Callable[[], None]) ->
     for connection in cut:
         address = format_address(connection.remote_address)
         typer.echo(f"cut off {address}: it did not read in time")
-    stats = server.stats()
+    summarize(server.stats())
+
+
+def summarize(stats: ServerStats) -> None:
+    """Say what a server did until it stopped."""
     typer.echo(
         f"stopped after {count(stats.accepted, 'connection')},"
         f" {count(stats.frames_in, 'document')} in and {stats.frames_out:,} out"
@@ -211,11 +249,106 @@ def log(*, verbose: bool) -> None:
         logging.getLogger("xmlsocket").setLevel(logging.DEBUG)
 
 
-async def _serve(mode: Mode, host: str, port: int, options: dict[str, Any]) -> None:
+@contextlib.asynccontextmanager
+async def running(
+    mode: Mode, host: str | None = None, port: int | None = None, **options: Any
+) -> AsyncIterator[Server[bytes]]:
+    """Run the command's server, in this process or in a worker."""
     chat = Chat()
     server = await open_server(chat if mode is Mode.CHAT else echo, host, port, **options)
     chat.server = server
-    await run_until_stopped(server, lambda: announce(server))
+    async with server:
+        yield server
+
+
+async def _serve(mode: Mode, where: Where, options: dict[str, Any], live: LiveStats | None) -> None:
+    async with running(mode, where.host, where.port, sock=where.sockets, **options) as server:
+
+        def ready() -> None:
+            announce(server)
+            notify_systemd("READY=1")
+
+        if live is None:
+            await run_until_stopped(server, ready)
+            return
+        watching = asyncio.create_task(_watch(server, live))
+        try:
+            with live:
+                await run_until_stopped(server, ready)
+        finally:
+            watching.cancel()
+
+
+async def _watch(server: Server[bytes], live: LiveStats) -> None:
+    while True:
+        await asyncio.sleep(live.interval)
+        stats = WorkersStats(
+            total=server.stats(),
+            workers=(),
+            restarts=0,
+            cut=0,
+            slowest=slowest(server.connections),
+        )
+        live.show(stats)
+
+
+def _where(host: str, port: int, descriptors: Sequence[int]) -> Where:
+    """Return where to listen; sockets of systemd are used without being asked for."""
+    try:
+        sockets = [*map(adopt, descriptors), *from_systemd()]
+    except ValueError as exc:
+        raise CommandError(str(exc)) from None
+    if not sockets:
+        return Where(host=host, port=port, sockets=None)
+    if port:
+        raise typer.BadParameter("the socket that was handed over has one", param_hint="'--port'")
+    return Where(host=None, port=None, sockets=sockets)
+
+
+def _loop(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not uvloop:
+        return None
+    if importlib.util.find_spec("uvloop") is None:
+        raise CommandError("--uvloop needs uvloop, which is not installed: pip install uvloop")
+    from uvloop import new_event_loop  # noqa: PLC0415 - only if it is asked for
+
+    return new_event_loop
+
+
+def _in_worker(
+    mode: Mode, verbose: bool, **options: Any
+) -> contextlib.AbstractAsyncContextManager[Server[bytes]]:
+    log(verbose=verbose)
+    return running(mode, **options)
+
+
+def _check_ports(policy: Policy, where: Where) -> None:
+    """Refuse here, once, what every worker would refuse."""
+    ports = [where.port, *(sock.getsockname()[1] for sock in where.sockets or ())]
+    try:
+        for port in filter(None, ports):
+            policy.check_port(port)
+    except PolicyError as exc:
+        raise CommandError(str(exc)) from None
+
+
+def _supervise(
+    mode: Mode,
+    where: Where,
+    tls: tuple[Path | None, Path | None],
+    options: dict[str, Any],
+    *,
+    verbose: bool,
+    **how: Any,
+) -> None:
+    """Serve with several processes, and say in the end what they did."""
+    if "policy" in options:
+        _check_ports(options["policy"], where)
+    start = functools.partial(_in_worker, mode, verbose)
+    stats = run_workers(start, where, tls, options, grace=GRACE, **how)
+    if stats.cut:
+        typer.echo(f"cut off {count(stats.cut, 'connection')}: they did not read in time")
+    summarize(stats.total)
 
 
 def serve(
@@ -249,6 +382,35 @@ def serve(
     ] = False,
     origin: OriginOption = None,
     trusted_proxy: TrustedProxyOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Serve with N processes on the one port; one that dies is replaced, SIGHUP"
+            " replaces all.",
+        ),
+    ] = None,
+    uvloop: Annotated[
+        bool, typer.Option("--uvloop", help="Run on uvloop, which has to be installed.")
+    ] = False,
+    fd: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Listen on the TCP socket that is open as descriptor N; may be given several"
+            " times. Sockets of systemd (LISTEN_FDS) are found without it.",
+        ),
+    ] = None,
+    stats: Annotated[
+        bool,
+        typer.Option(
+            "--stats",
+            help="Show connections, rates, queues, slow peers: a table that changes in a"
+            " terminal, elsewhere a line every 10 seconds.",
+        ),
+    ] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """
@@ -261,11 +423,30 @@ def serve(
     policy requests, WebSockets and XMLSocket clients apart by their first bytes.
     """
     options = parse_limits(limit or ())
-    options["ssl"] = server_context(tls_cert, tls_key)
+    tls = tls_cert, tls_key
+    context = server_context(*tls)  # with workers, only to see that it can be made
     options["trusted_proxies"] = trusted_proxies(trusted_proxy or ())
     if policy is not None:
         options["policy"] = read_policy(policy)
     if websocket or origin:
         options["websocket"] = websocket_options(origin)
+    loop_factory = _loop(uvloop=uvloop)
+    where = _where(host, port, fd or ())
+    live = LiveStats() if stats else None
     log(verbose=verbose)
-    asyncio.run(_serve(mode, host, port, options))
+    if workers is not None:
+        if mode is Mode.CHAT and workers > 1:
+            raise CommandError(_NO_ROOM)
+        _supervise(
+            mode,
+            where,
+            tls,
+            options,
+            verbose=verbose,
+            workers=workers,
+            uvloop=uvloop,
+            live=live,
+        )
+        return
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(mode, where, options | {"ssl": context}, live))
