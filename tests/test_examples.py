@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,13 @@ PATIENCE = 20.0
 
 
 @contextlib.contextmanager
-def running(name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    name: str, port: int, folder: Path, metrics: int = 9340
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run an example with ``port`` for the port that it names, which may be taken here."""
     source = (EXAMPLES / name).read_text(encoding="utf-8")
     assert 1 == source.count('"127.0.0.1", 9339')
+    source = source.replace("9340", str(metrics))
     copy = folder / name
     copy.write_text(source.replace('"127.0.0.1", 9339', f'"127.0.0.1", {port}'), encoding="utf-8")
     command = [sys.executable, "-u", "-W", "error", str(copy)]
@@ -115,6 +119,34 @@ def test_mixed_traffic_answers_each_kind_in_its_own_way(tmp_path: Path) -> None:
                 assert answer.startswith(b"%error%")
             else:
                 assert expected == answer
+
+
+def test_prometheus_exporter_tells_what_the_server_counts(tmp_path: Path) -> None:
+    """Gauges and counters, and by reason what is counted by reason, in Prometheus's words."""
+    port, metrics = closed_port(), closed_port()
+    with running("prometheus_exporter.py", port, tmp_path, metrics):
+        with dial(port) as peer:
+            peer.sendall(b"<a/>\0")
+            assert [b"<a/>"] == receive(peer, 1)
+            dial(metrics).close()
+            wanted = [
+                'xmlsocket_connections{reason=""} 1.0',
+                'xmlsocket_frames_in_total{reason=""} 1.0',
+                'xmlsocket_bytes_out_total{reason=""} 5.0',
+                'xmlsocket_queued_out{reason=""} 0.0',
+            ]
+            lines = scrape(metrics)
+            assert set(wanted) <= lines
+        closed = 'xmlsocket_closed_total{reason="eof"} 1.0'
+        deadline = time.monotonic() + PATIENCE
+        while closed not in scrape(metrics):
+            assert time.monotonic() < deadline, "the end was not counted"
+
+
+def scrape(port: int) -> set[str]:
+    """Ask as Prometheus does."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+        return set(answer.read().decode().splitlines())
 
 
 @pytest.mark.parametrize("name", ["chat_server.py", "chat_client.py"])
