@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from .support.codecs import CodecModule
+    from .support.nats import NatsServer
+    from .support.planes import Plane
 
 
 # In development mode asyncio warns of every callback that took 0.1 s. A busy
@@ -44,3 +48,23 @@ def codec(request: pytest.FixtureRequest) -> CodecModule:
         if error.name != "xmlsocket._rust" or os.environ.get("XMLSOCKET_PURE") != "1":
             raise
         pytest.skip("the extension is not built")
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """Run one server of NATS, with JetStream, that tests share and leave alone."""
+    from .support.nats import NatsServer  # noqa: PLC0415 - most tests need no NATS
+
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "memory with history", "nats", "nats with history"])
+async def plane(request: pytest.FixtureRequest) -> AsyncIterator[Plane]:
+    """Run a test of rooms on each backplane, live and with a history."""
+    from .support.planes import open_plane  # noqa: PLC0415 - as above
+
+    on_nats = request.param.startswith("nats")
+    server = request.getfixturevalue("nats_server") if on_nats else None
+    async with open_plane(request.param, server) as opened:
+        yield opened

@@ -12,22 +12,28 @@ import pytest
 
 import xmlsocket
 from tests.asyncio.support import pair, raw, reset, until
-from xmlsocket import CloseReason, Connection, DelimiterInPayload, Limits, MemoryBackplane, Room
+from xmlsocket import CloseReason, Connection, DelimiterInPayload, Limits, Room
 from xmlsocket.asyncio.backlog import Backlog
 from xmlsocket.rooms import _joined
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.planes import Plane
+
 SLOW: dict[str, Any] = {"write_limit": 2**14, "limits": Limits(write_cap=None)}
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "topics" / "rooms.md"
 
 
-def stall(connection: Connection[Any]) -> None:
-    """Send until the peer, which does not read, is behind."""
-    while connection._outbox.charge <= connection._room:
-        xmlsocket.broadcast([connection], b"-" * 2**16)
-        connection._flush()
+async def stall(connection: Connection[Any]) -> None:
+    """Send until the peer, which does not read, is behind and stays so."""
+    calm = 0
+    while calm < 10:
+        if connection._outbox.charge <= connection._room:
+            xmlsocket.broadcast([connection], b"-" * 2**16)
+            calm = 0
+        calm += 1
+        await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +43,7 @@ async def slow_member(
     """Open a connection whose peer is behind, and let it join."""
     async with raw(**SLOW | options) as (connection, reader, _):
         room.join(connection)
-        stall(connection)
+        await stall(connection)
         yield connection, reader
 
 
@@ -62,14 +68,15 @@ def nothing_is_left() -> Any:
 # Members
 
 
-async def test_broadcast_reaches_members_except_the_excluded() -> None:
+async def test_broadcast_reaches_members_except_the_excluded(plane: Plane) -> None:
     """A document goes to all members but those that are excluded, and not to those who left."""
-    room = Room("lobby")
+    room = plane.room("lobby")
     async with pair() as (a, at_a), pair() as (b, at_b), pair() as (c, at_c):
         for connection in (at_a, at_b, at_c):
             room.join(connection)
         assert {at_a, at_b, at_c} == room.members
         room.broadcast(b"1", exclude=[at_a])
+        await plane.settle()
         room.leave(at_c)
         room.broadcast(b"2")
 
@@ -79,17 +86,19 @@ async def test_broadcast_reaches_members_except_the_excluded() -> None:
         at_c.abort()
         with pytest.raises(xmlsocket.ConnectionClosed):
             await c.recv()
+        await plane.settle()
         assert 2 == room.stats().documents
 
 
-async def test_join_and_leave_twice_do_no_harm() -> None:
+async def test_join_and_leave_twice_do_no_harm(plane: Plane) -> None:
     """A member that joins again still gets one copy; who is no member can leave."""
-    room = Room("lobby")
+    room = plane.room("lobby")
     async with pair() as (client, connection):
         room.leave(connection)
         room.join(connection)
         room.join(connection)
         room.broadcast(b"1")
+        await plane.settle()
         room.leave(connection)
         room.leave(connection)
         room.broadcast(b"2")
@@ -99,9 +108,9 @@ async def test_join_and_leave_twice_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize("how", ["eof", "reset", "abort"])
-async def test_connection_that_ends_leaves_all_its_rooms(how: str) -> None:
+async def test_connection_that_ends_leaves_all_its_rooms(plane: Plane, how: str) -> None:
     """However it ends, a connection is in no room any more, and cannot come back."""
-    rooms = [Room("a"), Room("b")]
+    rooms = [plane.room("a"), plane.room("b")]
     async with raw() as (connection, _, writer):
         for room in rooms:
             room.join(connection)
@@ -122,13 +131,14 @@ async def test_connection_that_ends_leaves_all_its_rooms(how: str) -> None:
         assert connection not in _joined
 
 
-async def test_broadcast_passes_over_members_that_are_closing() -> None:
+async def test_broadcast_passes_over_members_that_are_closing(plane: Plane) -> None:
     """Between its end and its leaving a member is sent nothing, under any policy."""
     policies: tuple[Literal["close", "latest"], ...] = ("close", "latest")
     for policy in policies:
-        room = Room("lobby", slow_peer=policy)
+        room = plane.room(policy, slow_peer=policy)
         async with pair() as (_, connection):
             room.join(connection)
+            await plane.settle()
             connection.abort()
             room.broadcast(b"1")
 
@@ -153,9 +163,9 @@ def test_options_out_of_range_are_refused() -> None:
         Room("a", slow_peer="drop_oldest").broadcast(b"1", key="k")
 
 
-async def test_delimiter_in_payload_sends_nothing() -> None:
+async def test_delimiter_in_payload_sends_nothing(plane: Plane) -> None:
     """A document that would be two is refused before anyone is sent it."""
-    room = Room("a")
+    room = plane.room("a")
     async with pair() as (_, connection):
         room.join(connection)
         with pytest.raises(DelimiterInPayload):
@@ -167,13 +177,14 @@ async def test_delimiter_in_payload_sends_nothing() -> None:
 
 
 @pytest.mark.parametrize("policy", ["close", "drop_oldest", "latest"])
-async def test_order_with_send_is_kept_for_members_that_keep_up(policy: Any) -> None:
+async def test_order_with_send_is_kept_for_members_that_keep_up(plane: Plane, policy: Any) -> None:
     """Documents of rooms and of `send` arrive in the order in which they were given."""
-    room = Room("a", slow_peer=policy)
+    room = plane.room("a", slow_peer=policy)
     async with pair() as (client, connection):
         room.join(connection)
         await connection.send(b"0")
         room.broadcast(b"1")
+        await plane.settle()
         await connection.send(b"2")
         room.broadcast(b"3")
 
@@ -181,29 +192,32 @@ async def test_order_with_send_is_kept_for_members_that_keep_up(policy: Any) -> 
         assert not isinstance(connection._outbox, Backlog)
 
 
-async def test_close_cuts_the_slow_member_and_counts_it() -> None:
+async def test_close_cuts_the_slow_member_and_counts_it(plane: Plane) -> None:
     """Above the cap the member is cut off, as by `broadcast`."""
-    room = Room("a")
+    room = plane.room("a")
     async with slow_member(room, limits=Limits(write_cap=2**18)) as (connection, _):
         while connection.close_reason is None:
             room.broadcast(b"x" * 2**14)
+            await plane.settle()
 
         assert CloseReason.SLOW_PEER == connection.close_reason
         assert 1 == room.stats().cut
 
 
-async def test_drop_oldest_keeps_the_newest_in_order() -> None:
+async def test_drop_oldest_keeps_the_newest_in_order(plane: Plane) -> None:
     """Of what waits the oldest goes; what `send` was given is never dropped."""
-    room = Room("a", slow_peer="drop_oldest", max_waiting=3 * (352 + 4))
+    room = plane.room("a", slow_peer="drop_oldest", max_waiting=3 * (352 + 4))
     async with slow_member(room) as (connection, reader):
         before = connection.stats.frames_out
         for number in range(5):
             room.broadcast(b"%03d" % number)
+        await plane.settle()
         sending = asyncio.ensure_future(connection.send(b"sent"))
         await asyncio.sleep(0)
         for number in range(5, 7):
             room.broadcast(b"%03d" % number)
         room.broadcast(b"end")
+        await plane.settle()
 
         assert 5 == room.stats().dropped
         assert before + 9 == connection.stats.frames_out
@@ -214,9 +228,9 @@ async def test_drop_oldest_keeps_the_newest_in_order() -> None:
         assert 0 == connection.stats.queued_out
 
 
-async def test_drop_oldest_lets_one_large_document_wait() -> None:
+async def test_drop_oldest_lets_one_large_document_wait(plane: Plane) -> None:
     """A document larger than ``max_waiting`` still arrives."""
-    room = Room("a", slow_peer="drop_oldest", max_waiting=0)
+    room = plane.room("a", slow_peer="drop_oldest", max_waiting=0)
     async with slow_member(room) as (_, reader):
         room.broadcast(b"x" * 30_000)
         room.broadcast(b"y" * 30_000)
@@ -225,14 +239,16 @@ async def test_drop_oldest_lets_one_large_document_wait() -> None:
         assert 1 == room.stats().dropped
 
 
-async def test_drop_oldest_holds_bounded_memory() -> None:
+async def test_drop_oldest_holds_bounded_memory(plane: Plane) -> None:
     """However much is said, no more than ``max_waiting`` is held for a slow member."""
-    room = Room("a", slow_peer="drop_oldest", max_waiting=2**14)
+    room = plane.room("a", slow_peer="drop_oldest", max_waiting=2**14)
     async with slow_member(room) as (connection, _):
         before = connection.stats.queued_out
         most = 0
-        for _ in range(2000):
+        for number in range(1000):
             room.broadcast(b"x" * 100)
+            if number % 20 == 0:
+                await plane.settle()
             most = max(most, connection.stats.queued_out)
 
         assert before < most <= before + 2**14
@@ -244,9 +260,9 @@ async def test_drop_oldest_holds_bounded_memory() -> None:
         assert not isinstance(connection._outbox, Backlog)
 
 
-async def test_latest_replaces_by_key_and_never_drops_without() -> None:
+async def test_latest_replaces_by_key_and_never_drops_without(plane: Plane) -> None:
     """Of each key the last arrives, in its order; of the others every one does."""
-    room = Room("a", slow_peer="latest")
+    room = plane.room("a", slow_peer="latest")
     async with slow_member(room) as (_, reader):
         for number in range(50):
             room.broadcast(b"a%d" % number, key="a")
@@ -260,31 +276,33 @@ async def test_latest_replaces_by_key_and_never_drops_without() -> None:
         assert 0 == room.stats().dropped
 
 
-async def test_latest_keys_of_two_rooms_do_not_meet() -> None:
+async def test_latest_keys_of_two_rooms_do_not_meet(plane: Plane) -> None:
     """The same key in another room is another key."""
-    rooms = [Room("a", slow_peer="latest"), Room("b", slow_peer="latest")]
+    rooms = [plane.room("a", slow_peer="latest"), plane.room("b", slow_peer="latest")]
     async with slow_member(rooms[0]) as (connection, reader):
         rooms[1].join(connection)
         for room in rooms:
             room.broadcast(room.name, key="k")
+            await plane.settle()
 
         assert [b"a", b"b"] == await told(reader, b"b")
 
 
-async def test_latest_cuts_the_member_for_what_may_not_be_dropped() -> None:
+async def test_latest_cuts_the_member_for_what_may_not_be_dropped(plane: Plane) -> None:
     """Documents without a key are held up to the cap, then the member is cut off, once."""
-    room = Room("a", slow_peer="latest")
+    room = plane.room("a", slow_peer="latest")
     async with slow_member(room, limits=Limits(write_cap=2**18)) as (connection, _):
         for _ in range(100):
             room.broadcast(b"x" * 2**14)
+        await plane.settle()
 
         assert CloseReason.SLOW_PEER == connection.close_reason
         assert 1 == room.stats().cut
 
 
-async def test_slow_member_does_not_delay_the_others() -> None:
+async def test_slow_member_does_not_delay_the_others(plane: Plane) -> None:
     """Who reads gets everything, whatever is dropped for another."""
-    room = Room("a", slow_peer="drop_oldest")
+    room = plane.room("a", slow_peer="drop_oldest")
     async with slow_member(room), pair() as (client, connection):
         room.join(connection)
         for number in range(500):
@@ -297,9 +315,9 @@ async def test_slow_member_does_not_delay_the_others() -> None:
         ]
 
 
-async def test_burst_in_one_turn_drops_nothing_that_the_peer_can_take() -> None:
+async def test_burst_in_one_turn_drops_nothing_that_the_peer_can_take(plane: Plane) -> None:
     """More than ``write_limit`` in one turn of the loop does not make a member slow by itself."""
-    room = Room("a", slow_peer="drop_oldest", max_waiting=0)
+    room = plane.room("a", slow_peer="drop_oldest", max_waiting=0)
     async with raw(write_limit=2**12) as (connection, reader, _):
         room.join(connection)
         burst = [b"%03d" % number + b"x" * 2**10 for number in range(20)]
@@ -310,12 +328,13 @@ async def test_burst_in_one_turn_drops_nothing_that_the_peer_can_take() -> None:
         assert 0 == room.stats().dropped
 
 
-async def test_slow_member_that_is_closed_still_gets_what_waits() -> None:
+async def test_slow_member_that_is_closed_still_gets_what_waits(plane: Plane) -> None:
     """Closing in order sends what waits for a slow member, as it does with everything queued."""
-    room = Room("a", slow_peer="latest")
+    room = plane.room("a", slow_peer="latest")
     async with slow_member(room) as (connection, reader):
         room.broadcast(b"old", key="k")
         room.broadcast(b"new", key="k")
+        await plane.settle()
         assert connection._outbox.room is not None
         closing = asyncio.ensure_future(connection.close())
         await asyncio.sleep(0)
@@ -326,9 +345,9 @@ async def test_slow_member_that_is_closed_still_gets_what_waits() -> None:
         await closing
 
 
-async def test_slow_websocket_gets_the_newest() -> None:
+async def test_slow_websocket_gets_the_newest(plane: Plane) -> None:
     """The policies hold for browsers too."""
-    room = Room("a", slow_peer="drop_oldest", max_waiting=0)
+    room = plane.room("a", slow_peer="drop_oldest", max_waiting=0)
     joined: asyncio.Future[Connection[bytes]] = asyncio.get_running_loop().create_future()
 
     async def handler(connection: Connection[bytes]) -> None:
@@ -342,7 +361,7 @@ async def test_slow_websocket_gets_the_newest() -> None:
         port = server.sockets[0].getsockname()[1]
         async with xmlsocket.connect_websocket(f"ws://127.0.0.1:{port}/", parse=bytes) as client:
             connection = await joined
-            stall(connection)
+            await stall(connection)
             room.broadcast(b"old")
             room.broadcast(b"new")
             frames = (frame async for frame in client if not frame.startswith(b"-"))
@@ -356,16 +375,17 @@ async def test_slow_websocket_gets_the_newest() -> None:
 # Backplane
 
 
-async def test_rooms_of_one_name_on_one_backplane_are_one_room() -> None:
+async def test_rooms_of_one_name_on_one_backplane_are_one_room(plane: Plane) -> None:
     """A document reaches the members of both, each once; other names get nothing."""
-    backplane = MemoryBackplane()
-    here, there = Room("a", backplane=backplane), Room("a", backplane=backplane)
-    other = Room("b", backplane=backplane)
+    here, there = plane.room("a"), plane.far_room("a")
+    other = plane.room("b")
     async with pair() as (a, at_a), pair() as (b, at_b), pair() as (c, at_c):
         here.join(at_a)
         there.join(at_b)
         other.join(at_c)
+        await plane.settle()
         here.broadcast(b"1", exclude=[at_a])
+        await plane.settle()
         there.broadcast(b"2")
         other.broadcast(b"3")
 
@@ -374,16 +394,17 @@ async def test_rooms_of_one_name_on_one_backplane_are_one_room() -> None:
         assert b"3" == await c.recv()
         for room, connection in ((here, at_a), (there, at_b), (other, at_c)):
             room.leave(connection)
-        assert {} == backplane._rooms
+        assert 0 == plane.open_rooms()
 
 
-async def test_keys_cross_the_backplane() -> None:
+async def test_keys_cross_the_backplane(plane: Plane) -> None:
     """A document of another server displaces the one of its key here."""
-    backplane = MemoryBackplane()
-    here, there = (Room("a", slow_peer="latest", backplane=backplane) for _ in range(2))
+    here, there = plane.room("a", slow_peer="latest"), plane.far_room("a", slow_peer="latest")
     async with slow_member(here) as (_, reader):
+        await plane.settle()
         there.broadcast(b"old", key="k")
         there.broadcast(b"new", key="k")
+        await plane.settle()
 
         assert [b"new"] == await told(reader, b"new")
         assert 1 == here.stats().replaced

@@ -135,6 +135,7 @@ class NatsBackplane:
         if reserved := _RESERVED & options.keys():
             raise TypeError(f"the backplane sets {', '.join(sorted(reserved))} itself")
         self._history = history
+        self._heartbeat = heartbeat
         self._prefix = prefix
         self._stream = api.StreamConfig(
             name=prefix.replace(".", "_"),
@@ -285,6 +286,7 @@ class NatsBackplane:
             history=self._history,
             stream=self._stream.name,
             origin=self._origin,
+            heartbeat=self._heartbeat,
         )
 
     def _close(self, name: str) -> None:

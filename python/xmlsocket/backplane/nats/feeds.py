@@ -74,10 +74,13 @@ class Feed:
         self._subject = subject
         self._link = link
         self._counters = counters
+        self._closed = False
         self._task = asyncio.create_task(self._run())
 
     def close(self) -> asyncio.Task[None]:
         """Deliver nothing any more; the task is done when NATS knows."""
+        # A flag as well: nats-py swallows cancellation in some places.
+        self._closed = True
         self.subscribers.clear()
         self.ready.set()
         self._task.cancel()
@@ -93,7 +96,7 @@ class Feed:
 
     async def _run(self) -> None:
         delay, longest = DELAYS
-        while True:
+        while not self._closed:
             session = await self._link.session()
             try:
                 await self._follow(session)
@@ -116,7 +119,8 @@ class LiveFeed(Feed):
         subscription = await listen(session.client, self._subject, self._receive)
         self.ready.set()
         try:
-            await session.ended.wait()
+            if not self._closed:
+                await session.ended.wait()
         finally:
             await leave(session, subscription)
 

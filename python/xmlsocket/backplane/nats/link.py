@@ -31,10 +31,10 @@ logger = logging.getLogger("xmlsocket.backplane")
 # Seconds between attempts to come back: the first one, then up to the last.
 _DELAYS: Final = (0.05, 2.0)
 
-_HINTS: Final = (
-    (nats.errors.AuthorizationError, "check user and password, token or user_credentials"),
-    (ConnectionRefusedError, "is nats-server running there?"),
-)
+_HINTS: Final = {
+    "authorization violation": "check user and password, token or user_credentials",
+    "connection refused": "is nats-server running there?",
+}
 
 
 class Session:
@@ -127,6 +127,7 @@ class Link:
         self._session: Session | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self.losses = 0
 
     @property
@@ -156,6 +157,8 @@ class Link:
 
     async def close(self) -> None:
         """Disconnect, and stay away."""
+        # A flag as well: nats-py swallows cancellation in some places.
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -163,7 +166,7 @@ class Link:
             await self._session.close()
 
     async def _keep(self, session: Session) -> None:
-        while True:
+        while not self._closed:
             watch = asyncio.create_task(session.watch(self._heartbeat))
             try:
                 await session.ended.wait()
@@ -183,7 +186,7 @@ class Link:
 
     async def _come_back(self) -> Session:
         delay, longest = _DELAYS
-        while True:
+        while not self._closed:
             # Not all processes at once.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             try:
@@ -191,6 +194,7 @@ class Link:
             except BackplaneError as exc:
                 logger.debug("! %s", exc)
             delay = min(2 * delay, longest)
+        raise asyncio.CancelledError
 
     async def _connect_any(self) -> Session:
         failures = []
@@ -224,8 +228,10 @@ class Link:
             await session.close()
             raise
         except (nats.errors.Error, OSError, TimeoutError) as exc:
+            # nats-py says of itself that there are no servers, and why to failed().
+            error = session.error if isinstance(exc, nats.errors.NoServersError) else exc
             await session.close()
-            raise _explained(server, session.error or exc) from exc
+            raise _explained(server, error or exc) from exc
         except BaseException:
             await session.close()
             raise
@@ -237,12 +243,12 @@ def _explained(server: str, error: Exception) -> BackplaneError:
     # Without user and password.
     where = urllib.parse.urlsplit(server if "://" in server else f"nats://{server}").netloc
     where = where.rpartition("@")[2]
-    # asyncio joins the errors of several addresses of one name.
     if isinstance(error, TimeoutError):
         what = "no answer in time"
-    elif isinstance(error, OSError) and error.strerror:
-        what = error.strerror.lower()
+    elif isinstance(error, ConnectionRefusedError):
+        what = "connection refused"  # not asyncio's "connect call failed"
     else:
-        what = str(error).removeprefix("nats: ").lower()
-    hint = "".join(f": {hint}" for kind, hint in _HINTS if isinstance(error, kind))
+        what = str((isinstance(error, OSError) and error.strerror) or error)
+        what = what.removeprefix("nats: ").strip("'").lower()
+    hint = f": {_HINTS[what]}" if what in _HINTS else ""
     return BackplaneError(f"cannot use NATS at {where}: {what}{hint}")

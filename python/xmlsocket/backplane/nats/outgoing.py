@@ -97,6 +97,7 @@ class Outgoing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._number = 0
         self._full = False
+        self._closed = False
         self.waiting = 0
 
     def put(
@@ -133,6 +134,8 @@ class Outgoing:
 
     async def close(self) -> None:
         """Drop what waits."""
+        # A flag as well: nats-py swallows cancellation in some places.
+        self._closed = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -141,7 +144,7 @@ class Outgoing:
     async def _send_all(self, name: str, queue: collections.deque[_Waiting]) -> None:
         batch: list[_Waiting] = []
         try:
-            while queue:
+            while queue and not self._closed:
                 if (feed := self._feed_of(name)) is not None:
                     # So that what is said after joining comes after the history.
                     await feed.ready.wait()
@@ -187,7 +190,7 @@ class Outgoing:
             headers[ID] = str(MessageId(self._origin, self._number, previous))
         subject = self._subject_of(name)
         delay, longest = DELAYS
-        while True:
+        while not self._closed:
             session = await self._link.session()
             size = len(payload) + sum(len(k) + len(v) + 4 for k, v in headers.items())
             if size > session.client.max_payload - _HEADERS // 2:
@@ -206,6 +209,7 @@ class Outgoing:
                 return
             await asyncio.sleep(delay)
             delay = min(2 * delay, longest)
+        raise asyncio.CancelledError
 
     @staticmethod
     async def _store(

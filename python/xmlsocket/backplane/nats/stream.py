@@ -32,10 +32,11 @@ __all__ = ["StreamFeed", "open_stream"]
 
 logger = logging.getLogger("xmlsocket.backplane")
 
-# Seconds after which the server says that there is nothing to say, and after how
-# many of them its silence means that the consumer is gone.
-_HEARTBEAT: Final = 5.0
+# After so many heartbeats that did not come the consumer is taken for gone.
 _SILENCE: Final = 3
+
+# Seconds; JetStream takes no less.
+_HEARTBEAT_MIN: Final = 0.1
 
 # Origins of which the last message is remembered, for each room.
 _ORIGINS: Final = 1024
@@ -107,6 +108,8 @@ class StreamFeed(Feed):
         history: What new members get.
         stream: Name of the stream.
         origin: Name of this backplane in messages.
+        heartbeat: Seconds after which the server is to say that there is nothing
+            to say.
 
     """
 
@@ -119,7 +122,9 @@ class StreamFeed(Feed):
         history: History,
         stream: str,
         origin: str,
+        heartbeat: float,
     ) -> None:
+        self._heartbeat = max(heartbeat, _HEARTBEAT_MIN)
         self._history = history
         self._stream = stream
         self._created = ""
@@ -184,8 +189,8 @@ class StreamFeed(Feed):
             ack_policy=api.AckPolicy.NONE,
             max_deliver=1,
             flow_control=True,
-            idle_heartbeat=_HEARTBEAT,
-            inactive_threshold=_SILENCE * _HEARTBEAT,
+            idle_heartbeat=self._heartbeat,
+            inactive_threshold=_SILENCE * self._heartbeat,
             mem_storage=True,
             num_replicas=1,
         )
@@ -209,11 +214,11 @@ class StreamFeed(Feed):
         ]
         try:
             heard = -1
-            while heard != consumer.heard:
+            while heard != consumer.heard and not self._closed:
                 heard = consumer.heard
                 done, _ = await asyncio.wait(
                     reasons,
-                    timeout=_SILENCE * _HEARTBEAT,
+                    timeout=_SILENCE * self._heartbeat,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if done:

@@ -1,0 +1,368 @@
+"""`NatsBackplane` when NATS goes away, a link breaks, or a node of a cluster dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import nats
+import pytest
+from nats.js import api
+
+from tests.asyncio.support import pair, until
+from tests.support.nats import NatsServer, cluster
+from tests.support.planes import prefix, settle
+from xmlsocket import History, Room
+from xmlsocket.backplane.nats import NatsBackplane
+from xmlsocket.backplane.nats.stream import StreamFeed
+from xmlsocket.testing import ChaosProxy, Faults
+
+from .support import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+QUICK: dict[str, Any] = {"heartbeat": 1.0, "connect_timeout": 10.0}
+NUMBERS = [b"%d" % number for number in range(1000)]
+
+with_and_without = pytest.mark.parametrize("history", [None, History(documents=10)])
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    """Run a server that the test may stop."""
+    with NatsServer(tmp_path / "nats") as running:
+        yield running
+
+
+async def lost(*planes: NatsBackplane) -> None:
+    """Wait until NATS is known to be away."""
+    async with asyncio.timeout(40):
+        await until(lambda: not any(plane.stats().connected for plane in planes))
+
+
+@with_and_without
+async def test_nats_away_for_a_while_delays_what_is_said(
+    server: NatsServer, history: History | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is said while NATS is known to be away arrives after it, and so does what follows."""
+    options: dict[str, Any] = QUICK | {"history": history}
+    async with (
+        NatsBackplane(server.url, **options) as here,
+        NatsBackplane(server.url, **options) as there,
+    ):
+        speaker, listener = Listener().join(here), Listener().join(there)
+        await settle(here, there)
+        speaker.say(here, b"before")
+        await listener.heard(b"before")
+        server.stop()
+        await lost(here, there)
+        speaker.say(here, *NUMBERS)
+        await asyncio.sleep(0)
+        assert 0 < here.stats().waiting
+        server.start()
+        await here.flush()
+        if history is None:
+            # What is on its way to a process that has not come back is lost: at most once.
+            await there.flush()
+            speaker.say(here, b"after")
+            assert b"before" == (await listener.heard(b"after"))[0]
+        else:
+            speaker.say(here, b"after")
+            assert [b"before", *NUMBERS, b"after"] == await listener.heard(b"after")
+            await speaker.heard(b"after")
+            assert listener.documents == speaker.documents
+
+        assert (True, 1, 0, 0) == (
+            here.stats().connected, here.stats().losses, here.stats().dropped, here.stats().missed,
+        )  # fmt: skip
+        await here.flush()
+        assert (0, len(NUMBERS) + 2) == (here.stats().waiting, here.stats().published)
+        assert 2 == caplog.text.count("! lost NATS"), "once for each backplane"
+
+
+async def test_members_of_this_process_hear_each_other_while_nats_is_away(
+    server: NatsServer,
+) -> None:
+    """Rooms without history go on here."""
+    async with NatsBackplane(server.url, **QUICK) as here:
+        room, same = Room("a", backplane=here), Room("a", backplane=here)
+        async with pair() as (a, at_a), pair() as (b, at_b):
+            room.join(at_a)
+            same.join(at_b)
+            await settle(here)
+            server.kill()
+            await lost(here)
+            room.broadcast(b"1")
+
+            assert b"1" == await a.recv() == await b.recv()
+            server.start()
+
+
+@with_and_without
+async def test_what_exceeds_max_waiting_is_dropped_and_counted(
+    server: NatsServer, history: History | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While NATS is away no more is kept than was agreed, and it says so once."""
+    charge = 256 + 2
+    options: dict[str, Any] = QUICK | {"history": history}
+    async with NatsBackplane(server.url, max_waiting=3 * charge, **options) as here:
+        speaker = Listener().join(here)
+        await settle(here)
+        server.stop()
+        await lost(here)
+        speaker.say(here, b"1", b"2", b"3", b"4", b"5")
+        assert (2, 3 * charge) == (here.stats().dropped, here.stats().waiting)
+        assert 1 == caplog.text.count("dropping documents for NATS: max_waiting=774 exceeded")
+        server.start()
+        await here.flush()
+        assert 3 == here.stats().published
+
+
+async def test_nothing_is_kept_with_max_waiting_0(server: NatsServer) -> None:
+    """Who wants news only, drops what NATS cannot take now."""
+    async with NatsBackplane(server.url, max_waiting=0, **QUICK) as here:
+        Listener().say(here, b"1")
+        await here.flush()
+        server.stop()
+        await lost(here)
+        Listener().say(here, b"2")
+
+        assert (1, 1, 0) == (here.stats().published, here.stats().dropped, here.stats().waiting)
+
+
+async def test_close_while_nats_is_away_counts_what_is_dropped(server: NatsServer) -> None:
+    """Leaving does not wait for a NATS that may never come back."""
+    async with NatsBackplane(server.url, **QUICK) as here:
+        speaker = Listener().join(here)
+        await settle(here)
+        server.kill()
+        await lost(here)
+        speaker.say(here, b"1", b"2")
+        await asyncio.sleep(0)
+
+    assert (2, 0) == (here.stats().dropped, here.stats().waiting)
+
+
+async def test_server_that_is_silent_is_given_up(server: NatsServer) -> None:
+    """A link on which nothing moves is cut after a heartbeat, and everything is rejoined."""
+    options: dict[str, Any] = QUICK | {"history": History(documents=10)}
+    async with (
+        ChaosProxy("127.0.0.1", server.port) as proxy,
+        NatsBackplane(server.url, **options) as here,
+        NatsBackplane("nats://{}:{}".format(*proxy.address), **options) as there,
+    ):
+        speaker, listener = Listener().join(here), Listener().join(there)
+        await settle(here, there)
+        proxy.to_client = proxy.to_server = Faults(black_hole=True)
+        speaker.say(here, *NUMBERS)
+        Listener().say(there, b"from there")
+        await lost(there)
+        proxy.to_client = proxy.to_server = Faults()
+        await there.flush()
+        await settle(here, there)
+        speaker.say(here, b"end")
+        await listener.heard(b"end")
+
+        assert 1 <= there.stats().losses
+        assert [*NUMBERS, b"end"] == [one for one in listener.documents if one != b"from there"]
+        assert (
+            1 == listener.documents.count(b"from there") == speaker.documents.count(b"from there")
+        )
+
+
+@pytest.mark.parametrize("direction", ["to_client", "to_server"])
+async def test_link_that_breaks_again_and_again_loses_nothing_with_history(
+    server: NatsServer, direction: str
+) -> None:
+    """Cut anywhere, in a document or an acknowledgement: complete, in order, none twice."""
+    options: dict[str, Any] = QUICK | {"history": History(documents=10)}
+    async with (
+        ChaosProxy("127.0.0.1", server.port) as proxy,
+        NatsBackplane("nats://{}:{}".format(*proxy.address), **options) as here,
+        NatsBackplane(server.url, **options) as there,
+    ):
+        speaker, listener = Listener().join(here), Listener().join(there)
+        await settle(here, there)
+        setattr(proxy, direction, Faults(reset_at=9_000))
+        for start in range(0, len(NUMBERS), 20):
+            speaker.say(here, *NUMBERS[start : start + 20])
+            await speaker.heard(NUMBERS[start])
+        setattr(proxy, direction, Faults())
+        await settle(here, there)
+
+        assert NUMBERS == listener.documents
+        assert NUMBERS == speaker.documents
+        assert 1 <= here.stats().losses
+        assert 0 == here.stats().missed == there.stats().missed
+
+
+async def test_message_that_the_stream_has_twice_is_delivered_once(
+    nats_server: NatsServer,
+) -> None:
+    """Resent after the stream has forgotten its name, a message is known to the readers."""
+    name = prefix()
+    client = await nats.connect(nats_server.url)
+    stream = client.jetstream()
+    await stream.add_stream(name=name, subjects=[f"{name}.log.>"], duplicate_window=0.1)
+    async with NatsBackplane(nats_server.url, prefix=name, history=History()) as here:
+        listener = Listener().join(here)
+        await settle(here)
+        for number in (1, 2):
+            await stream.publish(
+                f"{name}.log.a", b"%d\0" % number, headers={"Nats-Msg-Id": f"x.{number}.0"}
+            )
+        again = {"Nats-Msg-Id": "x.1.0"}
+        while (await stream.publish(f"{name}.log.a", b"1\0", headers=again)).duplicate:
+            await asyncio.sleep(0.02)
+        await settle(here)
+
+        assert [b"1", b"2"] == listener.documents
+        assert 3 == (await stream.stream_info(name)).state.messages
+    await client.close()
+
+
+async def test_gap_in_the_stream_is_counted_and_logged(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the stream gave up before it was read is not passed over in silence."""
+    name = prefix()
+    async with NatsBackplane(nats_server.url, prefix=name, history=History()) as here:
+        listener = Listener().join(here)
+        await settle(here)
+        client = await nats.connect(nats_server.url)
+        for number, previous in ((1, 0), (2, 1), (5, 4), (9, 5), (10, 0)):
+            await client.jetstream().publish(
+                f"{name}.log.a",
+                b"%d\0" % number,
+                headers={"Nats-Msg-Id": f"x.{number}.{previous}"},
+            )
+        await client.close()
+        await settle(here)
+
+        assert [b"1", b"2", b"5", b"9", b"10"] == listener.documents
+        assert 1 == here.stats().missed
+        assert f"the stream gave up messages of {name}.log.a unread" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["consumer deleted", "number skipped", "stream made anew"])
+async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: str) -> None:
+    """Whatever becomes of a consumer, the next one goes on after the last message read."""
+    options: dict[str, Any] = {"prefix": prefix(), "history": History(documents=10)}
+    options["heartbeat"] = 0.5
+    async with (
+        NatsBackplane(nats_server.url, **options) as here,
+        NatsBackplane(nats_server.url, **options) as there,
+    ):
+        speaker, listener = Listener().join(here), Listener().join(there)
+        await settle(here, there)
+        speaker.say(here, b"1", b"2")
+        await listener.heard(b"2")
+        feed = there._feeds["a"]
+        assert isinstance(feed, StreamFeed)
+        client = (await here._link.session()).client
+        if fault == "consumer deleted":
+            for info in await client.jsm().consumers_info(feed._stream):
+                assert info.name is not None
+                await client.jsm().delete_consumer(feed._stream, info.name)
+        elif fault == "number skipped":
+            subject = (await client.jsm().consumers_info(feed._stream))[0].config.deliver_subject
+            assert subject is not None
+            # As if a message had got lost on its way.
+            await client.publish(subject, b"x\0", reply="$JS.ACK.s.c.1.9.9.0.0")
+            await client.flush()
+        else:
+            await client.jsm().delete_stream(feed._stream)
+            for plane in (here, there):
+                session = await plane._link.session()
+                session.ended.set()
+                await until(lambda plane=plane: plane.stats().losses)  # type: ignore[misc]
+        speaker.say(here, b"3")
+
+        assert [b"1", b"2", b"3"] == await listener.heard(b"3")
+        assert [b"1", b"2", b"3"] == await speaker.heard(b"3")
+        assert 0 == there.stats().missed
+
+
+async def test_stream_that_refuses_is_asked_again(nats_server: NatsServer) -> None:
+    """A stream that is full for now takes the document later; order is kept meanwhile."""
+    name = prefix()
+    client = await nats.connect(nats_server.url)
+    config = api.StreamConfig(
+        name=name, subjects=[f"{name}.log.>"], max_msgs=1, discard=api.DiscardPolicy.NEW
+    )
+    await client.jetstream().add_stream(config)
+    async with NatsBackplane(nats_server.url, prefix=name, history=History()) as here:
+        listener = Listener().join(here)
+        await settle(here)
+        for document in (b"1", b"2", b"3"):
+            listener.say(here, document)
+            await asyncio.sleep(0)
+        await listener.heard(b"1")
+        await client.jsm().purge_stream(name)
+
+        assert [b"1", b"2", b"3"] == await listener.heard(b"3")
+    await client.close()
+
+
+async def test_permission_that_is_missing_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that does not let us listen on a room says so; so do we."""
+    config = (
+        "authorization { users: [{ user: ada, password: x,"
+        ' permissions: { publish: ">", subscribe: "_INBOX.>" } }] }'
+    )
+    with NatsServer(tmp_path, config=config) as server:
+        async with NatsBackplane(server.url, user="ada", password="x") as here:
+            Listener().join(here)
+            await until(lambda: "! NATS does not permit this" in caplog.text)
+
+
+@pytest.mark.slow
+async def test_node_killed_during_a_broadcast_loses_nothing_with_history(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever node of three dies, each document arrives everywhere, in order, once."""
+    caplog.set_level(logging.DEBUG, "xmlsocket.backplane")
+    options: dict[str, Any] = QUICK | {"history": History(documents=10), "replicas": 3}
+    with cluster(tmp_path) as servers:
+        urls = [server.url for server in servers]
+        planes = [NatsBackplane(urls[number:] + urls[:number], **options) for number in range(3)]
+        await enter_when_ready(planes[0])
+        async with planes[1], planes[2]:
+            listeners = [Listener().join(plane) for plane in planes]
+            await settle(*planes)
+            for start in range(0, len(NUMBERS), 10):
+                for number, plane in enumerate(planes):
+                    words = (b"%d %s" % (number, word) for word in NUMBERS[start : start + 10])
+                    listeners[number].say(plane, *words)
+                if start == 300:
+                    servers[0].kill()
+                await asyncio.sleep(0)
+            await settle(*planes)
+        await planes[0].__aexit__(None, None, None)
+
+        expected = [[b"%d %s" % (sender, word) for word in NUMBERS] for sender in range(3)]
+        for listener in listeners:
+            assert expected == [
+                [one for one in listener.documents if one.startswith(b"%d " % sender)]
+                for sender in range(3)
+            ]
+        assert listeners[0].documents == listeners[1].documents == listeners[2].documents
+
+
+async def enter_when_ready(plane: NatsBackplane) -> None:
+    """Enter a backplane as soon as its cluster has elected its leaders."""
+    from xmlsocket.backplane.nats import BackplaneError  # noqa: PLC0415
+
+    async with asyncio.timeout(50):
+        while True:
+            try:
+                await plane.__aenter__()
+            except BackplaneError:
+                await asyncio.sleep(0.1)
+            else:
+                return
