@@ -22,6 +22,8 @@ SEED ?= 1
 TARGET ?= decode
 RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
 REPEAT ?= 1
+# Zig links against the C library of 2014, wherever the wheel is built.
+MANYLINUX := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -41,6 +43,10 @@ $(VENV)/.built: $(VENV)/.pip $(RUST_SOURCES) pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml
 	$(PY) -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.packages: $(VENV)/.pip pyproject.toml
+	$(PY) -m pip install --quiet --group packages
 	@touch $@
 
 .PHONY: build
@@ -160,9 +166,9 @@ bench-quick: bench-peers  ## the same in a few minutes, without a record
 # Packages
 
 .PHONY: wheel
-wheel: $(VENV)/.pip  ## the wheel and the sdist, into dist/
+wheel: $(VENV)/.packages  ## the wheel and the sdist, into dist/
 	rm -rf dist
-	$(BIN)/maturin build --quiet --release --locked --sdist --out dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/maturin build --quiet --release --locked $(MANYLINUX) --sdist --out dist
 	@ls -l dist
 
 .PHONY: test-wheel
