@@ -88,8 +88,9 @@ def serve_workers(
         backlog: Connections that the system keeps waiting on each socket.
         logger: Where to log; ``logging.getLogger("xmlsocket.workers")`` if ``None``.
         ready: Called with the listening sockets when all workers serve.
-        observe: Called every ``interval`` with the figures of all workers, at
-            most one interval old. Without it none are collected until the end.
+        observe: Called every ``interval`` from then on with the figures of all
+            workers, at most one interval old. Without it none are collected until
+            the end.
         interval: Seconds.
 
     Returns:

@@ -105,8 +105,6 @@ class Supervisor:
         try:
             for slot in self._slots:
                 slot.current = self._start(slot)
-            if self._options.observe is not None:
-                loop.call_later(self._options.interval, self._look, self._options.observe)
             await self._over.wait()
         finally:
             for worker in tuple(self._places):
@@ -199,6 +197,8 @@ class Supervisor:
         ):
             self._announced = True
             self._options.ready()
+            if self._options.observe is not None:
+                self._loop.call_later(self._options.interval, self._look, self._options.observe)
 
     def _is_draining(self, worker: Worker) -> None:
         """See to it that the sockets are served of a worker that has stopped accepting."""
