@@ -33,6 +33,12 @@ class StillLoop(asyncio.SelectorEventLoop):
 
         self.run_until_complete(turns())
 
+    def step(self, times: int = 1) -> None:
+        """Run what is ready, and not what that makes ready."""
+        for _ in range(times):
+            self.call_soon(self.stop)
+            self.run_forever()
+
 
 class FakeTransport(asyncio.Transport):
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,6 @@ from xmlsocket.connection import Settings
 from .fakes import FakeTransport, StillLoop
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Coroutine
 
 _TIMEOUT = 8.0
@@ -79,8 +79,12 @@ class ConnectionMachine(RuleBasedStateMachine):
         for module in (xmlsocket.asyncio.loop, xmlsocket.connection):
             self.patch.setattr(module, "time", clock)
 
-    @initialize(read_limit=st.sampled_from([0, 300, 10**6]), write_limit=st.sampled_from([0, 400]))
-    def open(self, read_limit: int, write_limit: int) -> None:
+    @initialize(
+        read_limit=st.sampled_from([0, 300, 10**6]),
+        write_limit=st.sampled_from([0, 400]),
+        calls=st.sampled_from([8, 3, 0]),
+    )
+    def open(self, read_limit: int, write_limit: int, calls: int = 0) -> None:
         """Make the connection."""
         chosen = settings_of(read_limit=read_limit, write_limit=write_limit)
         self.connection = self.kind(chosen, LoopShare(self.loop))
@@ -95,6 +99,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.sendings: list[Sending] = []
         self.count = 0
         self.tasks: list[asyncio.Task[Any]] = []
+        self.calls = calls  # that are made before it comes to an end
         self.reason: CloseReason | None = None
         self.dropped = False  # this side has closed: what has arrived may be dropped
         self.torn = False  # the network or abort(): what was sent may be lost
@@ -141,14 +146,11 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.partial = b"tail" if tail else b""
         self.transport.give(data + self.partial)
 
-    @precondition(lambda self: self.can_arrive())
-    @rule()
     def end(self) -> None:
         """The peer's stream ends."""
         self.ended = True
         self.transport.give_end()
 
-    @rule()
     def lose(self) -> None:
         """The connection breaks."""
         if not self.transport.gone:
@@ -191,10 +193,11 @@ class ConnectionMachine(RuleBasedStateMachine):
 
             self.start(work())
 
-    @rule()
-    def cancel_receive(self) -> None:
-        """Stop waiting."""
+    @rule(steps=st.integers(0, 3))
+    def cancel_receive(self, steps: int = 0) -> None:
+        """Stop waiting; also on the way from what came to who waits for it."""
         if self.receiving is not None:
+            self.loop.step(steps)
             self.receiving.cancel()
             self.loop.turn()
 
@@ -217,24 +220,56 @@ class ConnectionMachine(RuleBasedStateMachine):
         if turn:
             self.loop.turn()
 
-    @rule(data=st.data())
-    def cancel_send(self, data: st.DataObject) -> None:
-        """Give up a send that waits: its document goes all the same."""
+    @rule(data=st.data(), steps=st.integers(1, 4))
+    def cancel_send(self, data: st.DataObject, steps: int) -> None:
+        """Give up a send that has begun: its document goes all the same."""
         waiting = [sending for sending in self.sendings if not sending.task.done()]
         if waiting:
-            self.loop.turn()
+            self.loop.step(steps)
             sending = data.draw(st.sampled_from(waiting))
-            sending.cancelled = not sending.task.done()
-            sending.task.cancel()
-            self.loop.turn()
+            self.give_up(sending)
+
+    def give_up(self, sending: Sending) -> None:
+        """Cancel a call."""
+        sending.cancelled = not sending.task.done()
+        sending.task.cancel()
+        self.loop.turn()
+
+    # What is too rare to wait for, and what must not come too often
+
+    # One rule for the four, and not at once: most runs would be over before
+    # anything has happened.
+    @precondition(lambda self: len(self.tasks) >= self.calls)
+    @rule(how=st.sampled_from(["end", "lose", "close", "abort"]))
+    def stop(self, how: str) -> None:
+        """The connection comes to an end."""
+        if how != "end" or self.can_arrive():
+            getattr(self, how)()
+
+    @precondition(can_arrive)
+    @rule(count=st.integers(1, 5), steps=st.integers(0, 4))
+    def arrive_and_cancel(self, count: int, steps: int) -> None:
+        """Frames are on their way to a call when it is cancelled."""
+        self.loop.turn()
+        if self.receiving is None or self.receiving.done():
+            self.receive()
+        if self.can_arrive():
+            self.arrive(count, 50, empty=False, tail=False)
+        self.cancel_receive(steps)
 
     @rule()
+    def send_and_cancel(self) -> None:
+        """A call waits for a peer that does not read when it is cancelled."""
+        self.block(blocked=True)
+        self.send(1000, 0, turn=True)
+        self.send(1000, 0, turn=True)
+        self.give_up(self.sendings[-1])
+
     def close(self) -> None:
         """Close, and wait for the end."""
         self.dropped = True
         self.start(self.connection.close())
 
-    @rule()
     def abort(self) -> None:
         """Cut."""
         self.dropped = self.torn = True
@@ -416,8 +451,39 @@ class ChangesItsMind(Connection[bytes]):
         self.close_reason = CloseReason.IDLE
 
 
+class ForgetsWhenCancelled(Connection[bytes]):
+    """Takes a frame, and loses it when it is cancelled on the way to the caller."""
+
+    async def recv(self) -> bytes:
+        """Hold the frame for a turn."""
+        frame = await super().recv()
+        await asyncio.sleep(0)
+        return frame
+
+
+class TakesBackWhenCancelled(Connection[bytes]):
+    """Does not send what a call that was cancelled had queued."""
+
+    async def _drain(self) -> None:
+        """Clean up too much."""
+        try:
+            await super()._drain()
+        except asyncio.CancelledError:
+            self._outbox.clear()
+            raise
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", [TearsLongFrames, ChangesItsMind])
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        TearsLongFrames,
+        ChangesItsMind,
+        ForgetsWhenCancelled,
+        TakesBackWhenCancelled,
+    ],
+)
 def test_connection_machine_finds_planted_faults(wrong: type[Connection[bytes]]) -> None:
     """A connection that is wrong in one respect is found out."""
     with pytest.raises(AssertionError):
