@@ -53,9 +53,8 @@ def perform(chat: Chat, audience: Seen | None = None) -> stage.Outcome:
     """Play the small script through ``chat`` and return what came of it."""
 
     async def play() -> stage.Outcome:
-        chat.server = await open_server(chat, "127.0.0.1", 0)
-        async with chat.server:
-            return await stage.perform(chat.server, chat, SMALL, audience or Seen())
+        async with await open_server(chat, "127.0.0.1", 0) as server:
+            return await stage.perform(server, chat, SMALL, audience or Seen())
 
     return asyncio.run(play())
 

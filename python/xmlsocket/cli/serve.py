@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
-from .. import Connection, Server, broadcast
+from .. import Connection, Room, Server
 from .. import serve as start_server
 from ..endpoint import format_address
 from ..exceptions import PolicyError
 from ..stats import WorkersStats
 from ..workers import adopt, from_systemd, notify_systemd
 from ..workers.report import slowest
+from .backplane import BackplaneOption, check_backplane, open_backplane
 from .errors import CommandError, reason
 from .live import LiveStats
 from .options import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..asyncio.policy_server import PolicyServer
+    from ..backplane import Backplane
     from ..policy import Policy
     from ..stats import ServerStats
 
@@ -79,13 +81,14 @@ EXAMPLES = """Examples:
   xmlsocket serve --host 0.0.0.0 --port 9339 --tls-cert cert.pem --tls-key key.pem
   xmlsocket serve --port 9339 --policy '*:9339' --websocket
   xmlsocket serve --port 9339 --workers 4 --stats
+  xmlsocket serve --mode chat --port 9339 --workers 4 --backplane nats://127.0.0.1:4222
   xmlsocket serve --limit max_size=65536 --limit idle_timeout=300 --limit write_cap=none
 """
 
 
 _NO_ROOM = (
     "--mode chat with --workers: the clients of one worker would not hear those of another, because"
-    " processes share nothing; leave --workers out"
+    " processes share nothing; join them with --backplane, or leave --workers out"
 )
 
 
@@ -109,31 +112,33 @@ class Chat:
     Nobody waits for a client that does not read: it is cut off when
     ``Limits.write_cap`` bytes wait for it.
 
+    Args:
+        backplane: What joins it to the chats of other servers.
+
     Attributes:
-        server: The server whose connections take part; set when it is there.
-        relayed: Documents delivered so far.
+        room: Those who hear what is said.
+        relayed: Documents delivered so far that came in here.
 
     """
 
-    server: Server[bytes]
-
-    def __init__(self) -> None:
+    def __init__(self, backplane: Backplane | None = None) -> None:
+        self.room = Room("chat", backplane=backplane)
         self.relayed = 0
 
     async def __call__(self, connection: Connection[bytes]) -> None:
         """Serve one client."""
+        self.join(connection)
         async for frames in connection.batches():
             self.relay(connection, frames)
 
-    def listeners(self) -> frozenset[Connection[bytes]]:
-        """Return the connections that get what is said."""
-        return self.server.connections
+    def join(self, connection: Connection[bytes]) -> None:
+        """Let a client hear what is said from now on."""
+        self.room.join(connection)
 
     def relay(self, sender: Connection[bytes], frames: Iterable[bytes]) -> None:
-        """Send ``frames`` to every listener but their sender."""
-        others = self.listeners() - {sender}
+        """Send ``frames`` to everyone but their sender."""
         for frame in frames:
-            broadcast(others, frame)
+            self.room.broadcast(frame, exclude=(sender,))
             self.relayed += 1
 
 
@@ -251,14 +256,18 @@ def log(*, verbose: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    mode: Mode, host: str | None = None, port: int | None = None, **options: Any
+    mode: Mode,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    backplane: str | None = None,
+    **options: Any,
 ) -> AsyncIterator[Server[bytes]]:
     """Run the command's server, in this process or in a worker."""
-    chat = Chat()
-    server = await open_server(chat if mode is Mode.CHAT else echo, host, port, **options)
-    chat.server = server
-    async with server:
-        yield server
+    async with open_backplane(backplane) as joined:
+        handler: Handler = Chat(joined) if mode is Mode.CHAT else echo
+        async with await open_server(handler, host, port, **options) as server:
+            yield server
 
 
 async def _serve(mode: Mode, where: Where, options: dict[str, Any], live: LiveStats | None) -> None:
@@ -391,6 +400,7 @@ def serve(
             " replaces all.",
         ),
     ] = None,
+    backplane: BackplaneOption = None,
     uvloop: Annotated[
         bool, typer.Option("--uvloop", help="Run on uvloop, which has to be installed.")
     ] = False,
@@ -430,12 +440,14 @@ def serve(
         options["policy"] = read_policy(policy)
     if websocket or origin:
         options["websocket"] = websocket_options(origin)
+    if backplane is not None:
+        options["backplane"] = check_backplane(backplane, chat=mode is Mode.CHAT)
     loop_factory = _loop(uvloop=uvloop)
     where = _where(host, port, fd or ())
     live = LiveStats() if stats else None
     log(verbose=verbose)
     if workers is not None:
-        if mode is Mode.CHAT and workers > 1:
+        if mode is Mode.CHAT and workers > 1 and backplane is None:
             raise CommandError(_NO_ROOM)
         _supervise(
             mode,

@@ -14,7 +14,7 @@ from .pages import PAGE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ... import Connection, ServerStats
+    from ... import Connection, Server, ServerStats
 
 __all__ = ["Room"]
 
@@ -43,6 +43,7 @@ class Room(Chat):
 
     def __init__(self) -> None:
         super().__init__()
+        self.server: Server[bytes]
         self._open = asyncio.Event()
         self._pages: set[Connection[bytes]] = set()
         self._past: collections.deque[bytes] = collections.deque(maxlen=PAST)
@@ -59,18 +60,16 @@ class Room(Chat):
             if connection.path == PAGE:
                 self._pages.add(connection)
                 await connection.send_many([*self._past, *self._samples])
+            else:
+                self.room.join(connection)
             if connection.path:
                 await self._open.wait()
             await super().__call__(connection)
         finally:
             self._pages.discard(connection)
 
-    def listeners(self) -> frozenset[Connection[bytes]]:
-        """Return the connections that get every document: clients and movies, not pages."""
-        # A page is told the past first; what is said before that belongs to it.
-        return frozenset(
-            connection for connection in self.server.connections if connection.path != PAGE
-        )
+    def join(self, connection: Connection[bytes]) -> None:
+        """Leave it as it is: clients and movies are in the room already, pages never are."""
 
     def relay(self, sender: Connection[bytes], frames: Iterable[bytes]) -> None:
         """Send ``frames`` to everyone but their sender, and remember the messages."""
