@@ -45,6 +45,10 @@ $(VENV)/.dev: $(VENV)/.pip pyproject.toml
 	$(PY) -m pip install --quiet --group dev
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.pip pyproject.toml
+	$(PY) -m pip install --quiet --group docs
+	@touch $@
+
 $(VENV)/.packages: $(VENV)/.pip pyproject.toml
 	$(PY) -m pip install --quiet --group packages
 	@touch $@
@@ -106,6 +110,10 @@ e2e: dev e2e-tools  ## the chat page and Flash movies in a real browser (REPEAT=
 e2e-tools:
 	@tests/e2e/install.sh
 
+.PHONY: test-faults
+test-faults: dev  ## resets, kills, stops and small attacks over real sockets
+	$(PYTEST) -q tests/faults
+
 .PHONY: test-uvloop
 test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
 	$(PYTEST) -q --loop uvloop tests/asyncio tests/flash tests/test_gateway.py
@@ -163,6 +171,22 @@ bench: bench-peers  ## servers over loopback beside their rivals, with a record 
 bench-quick: bench-peers  ## the same in a few minutes, without a record
 	$(PY) -m benches.servers --quick
 
+# Documentation
+
+SPHINX := $(PY) -m sphinx --quiet --fail-on-warning --keep-going
+
+.PHONY: docs
+docs: build $(VENV)/.docs  ## the documentation as a site, into docs/_build/html
+	$(SPHINX) -b html docs docs/_build/html
+
+.PHONY: linkcheck
+linkcheck: build $(VENV)/.docs  ## ask the servers of others whether what the documentation links to is there
+	$(PY) -m sphinx --quiet -b linkcheck docs docs/_build/linkcheck
+
+.PHONY: attacks
+attacks: bench-peers  ## attacks on this server and its rivals, with a record in benches/record (20 minutes)
+	$(PY) -m benches.attacks --record
+
 # Packages
 
 .PHONY: wheel
@@ -177,7 +201,7 @@ test-wheel: wheel  ## the tests against the wheel, without the source tree; the 
 
 .PHONY: clean
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) dist target .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist target docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
 help:  ## this list

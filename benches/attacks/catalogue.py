@@ -129,7 +129,7 @@ ATTACKS = (
     Attack(
         name="refusal",
         title=lambda _: "What is no document",
-        about="A DOCTYPE, and a frame of an extension that is no XML, parsed and caught. The last column is without raising and catching the same exception by hand. lxml alone accepts a DOCTYPE: its time is that of parsing it.",
+        about="A DOCTYPE, and a frame of an extension that is no XML, parsed and caught. `Beyond the exception` is without raising and catching the same exception by hand. The lowest of many rounds. lxml alone accepts a DOCTYPE: its time is that of parsing it.",
         run=parsing.refusal,
         metrics=("check", "doctype", "other"),
         marks=(most("check", 0.5e-6),),

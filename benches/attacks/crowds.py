@@ -304,7 +304,7 @@ def partials(contender: Contender, scale: Scale) -> Found:
     ):
         clients = grow(scale.partials)
         victim.start()
-        sent, closed = press(clients, begin(victim.wire, PARTIAL, 2 * PARTIAL), scale.patience)
+        sent, closed = press(clients, begin(victim.wire, PARTIAL, 1_000_000), scale.patience)
         found = Found(victim.cost() | {"answer": probe.told()["longest"], "sent": sent})
         found.figures["turned_away"] = closed
         with Client(victim.address, victim.wire) as late:

@@ -136,12 +136,10 @@ def expect(client: Client, frames: int, size: int, *, skipped: bool = False) -> 
 
     Raises:
         Failed: If it has not.
+        OSError: If it does not answer in time, or has closed the connection.
 
     """
-    try:
-        answer = client.ask(COUNT)
-    except OSError as exc:
-        raise Failed(f"no answer after the flood: {exc}") from exc
+    answer = client.ask(COUNT)
     *totals, stall = (int(number) for number in re.findall(rb"\d+", answer))
     counted = tuple(totals)
     if counted != (frames, size) and not (skipped and counted == (0, 0)):
@@ -160,8 +158,12 @@ def _flood(contender: Contender, payload: bytes, size: int, scale: Scale) -> Fou
         poured = pour(client.sock, block, count * len(frame), scale.patience)
         if poured.sent < count * len(frame):
             return late(Found(figures(victim, probe)), poured, size, scale)
-        client.sock.settimeout(2 * scale.patience)
-        stall = expect(client, count, count * len(payload), skipped=not payload)
+        try:
+            stall = expect(client, count, count * len(payload), skipped=not payload)
+        except TimeoutError:
+            found = Found(figures(victim, probe))
+            found.note = f"no answer {scale.patience:.0f} s after the last of it"
+            return found
         found = Found(figures(victim, probe) | {"stall": stall, "quiet": quiet})
         found.figures["frame_ns"] = found.figures["cpu"] / count * 1e9
         return found
