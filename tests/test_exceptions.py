@@ -172,8 +172,9 @@ def test_safe_text_control_characters_are_escaped(text: str, safe: str) -> None:
 
 
 def test_safe_text_long_text_is_cut_and_its_length_told() -> None:
-    """What exceeds the limit is counted in characters of the text, before escaping."""
+    """The limit holds for what is shown, escapes included; the rest is counted as it was sent."""
     assert "abc" == safe_text("abc", limit=3)
     assert "abc… (1 more characters)" == safe_text("abcd", limit=3)
-    assert r"\n\n… (3 more characters)" == safe_text("\n" * 5, limit=2)
+    assert r"\n\n… (3 more characters)" == safe_text("\n" * 5, limit=5)
+    assert r"\U000e0001" * 20 + "… (180 more characters)" == safe_text("\U000e0001" * 200)
     assert "x" * 200 + "… (9800 more characters)" == safe_text("x" * 10_000)

@@ -212,15 +212,26 @@ def safe_text(text: str, limit: int = 200) -> str:
 
     Args:
         text: Any text.
-        limit: Characters of ``text`` to keep.
+        limit: Characters to return, escapes included, before the note of the cut.
 
     """
-    cut = len(text) - limit
-    if cut > 0:
-        text = text[:limit]
-    if not text.isprintable():
-        text = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-            for char in text
-        )
-    return f"{text}… ({cut} more characters)" if cut > 0 else text
+    shown = text[:limit]
+    kept = len(shown)
+    if not shown.isprintable():
+        escaped: list[str] = []
+        room = limit
+        for char in shown:
+            # An escape has up to ten characters: 200 of them would make a page.
+            written = char if char.isprintable() else _escape(char)
+            if len(written) > room:
+                break
+            room -= len(written)
+            escaped.append(written)
+        kept = len(escaped)
+        shown = "".join(escaped)
+    cut = len(text) - kept
+    return f"{shown}… ({cut} more characters)" if cut else shown
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
