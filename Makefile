@@ -89,11 +89,11 @@ test-rust:  ## the tests of the codec crate, of the load generator, and the kept
 	cargo test --quiet $(FUZZ)
 
 .PHONY: test-python
-test-python: dev  ## the Python tests that take no longer than a moment each
+test-python: dev fault-tools  ## the Python tests that take no longer than a moment each
 	$(PYTEST) -q -m 'not slow'
 
 .PHONY: test-all
-test-all: dev e2e-tools coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
+test-all: dev e2e-tools fault-tools coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
 
 .PHONY: coverage
 coverage: dev  ## all Python tests, slow ones included, with their branch coverage
@@ -109,6 +109,10 @@ e2e: dev e2e-tools  ## the chat page and Flash movies in a real browser (REPEAT=
 .PHONY: e2e-tools
 e2e-tools:
 	@tests/e2e/install.sh
+
+.PHONY: fault-tools
+fault-tools:
+	@tests/faults/install.sh
 
 .PHONY: test-faults
 test-faults: dev  ## resets, kills, stops and small attacks over real sockets
