@@ -51,7 +51,9 @@ class Room:
 
     Under every policy documents arrive in the order in which they were sent, by
     the room or by `Connection.send`. With ``write_limit=None`` nothing counts as
-    slow.
+    slow. On a backplane with `History` a document of the room is sent when the
+    history has it, which may be after `broadcast` has returned, and members that
+    join are sent the history first.
 
     Args:
         name: 1 to 255 bytes of UTF-8; rooms of the same name on one backplane are

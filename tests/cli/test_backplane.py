@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.support.nats import NatsServer
 
 
+REFUSED = "connection refused: is nats-server running there?"
+
+
 def _hear(peer: socket.socket, *, from_: socket.socket, text: bytes) -> bytes:
     """Say something until it is heard: servers of a chat find each other in the background."""
     peer.settimeout(0.2)
@@ -72,7 +75,7 @@ def test_chat_of_workers_is_one_with_a_backplane(nats_server: NatsServer) -> Non
         (
             ["--mode", "chat", "--backplane", "nats://ada:secret@127.0.0.1:{port}"],
             1,
-            "cannot use NATS at 127.0.0.1:{port}: connection refused: is nats-server running there?",
+            f"cannot use NATS at 127.0.0.1:{{port}}: {REFUSED}",
         ),
     ],
 )
