@@ -162,12 +162,13 @@ def report(rounds: int, seconds: float) -> str:
 `python -m benches.workers --record --rounds {rounds} --seconds {seconds:g}`: echo of
 {SIZE}-byte documents over {CONNECTIONS} connections. {where}.
 
-| work | workers | frames/s | a processor second | cores used by workers | by the generator | idle | two : one |
+| work | workers | frames/s | per processor second | workers | generator | idle | two : one |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
 `documents` parses each document with lxml and serializes the answer; `batches` sends raw frames
-back and parses nothing. The generator runs on the same cores. "At most" is what the ratio can
+back and parses nothing. The generator runs on the same cores. The three
+columns before the ratio are cores in use. "At most" is what it can
 reach here: all cores, divided by the cores that one worker and the generator that feeds it take.
 Cores that are neither idle nor used by the two belong to other programs and to the kernel. Where
 two workers do fewer frames in a second of their own processor time than one does, the cores are not

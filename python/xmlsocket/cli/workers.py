@@ -15,7 +15,7 @@ from .options import server_context
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -29,15 +29,21 @@ __all__ = ["run_workers"]
 TlsFiles = tuple["Path | None", "Path | None"]
 
 
-def _start(
+@contextlib.asynccontextmanager
+async def _start(
     sockets: Sequence[socket.socket],
     *,
     running: Callable[..., AbstractAsyncContextManager[Server[bytes]]],
     tls: TlsFiles,
     options: dict[str, Any],
-) -> AbstractAsyncContextManager[Server[bytes]]:
+) -> AsyncIterator[Server[bytes]]:
     """Serve in a worker, which reads the certificate by itself: no TLS context can be sent."""
-    return running(sock=sockets, ssl=server_context(*tls), **options)
+    try:
+        async with running(sock=sockets, ssl=server_context(*tls), **options) as server:
+            yield server
+    except CommandError as exc:
+        typer.echo(f"xmlsocket: {exc}", err=True)
+        raise SystemExit(1) from None
 
 
 def run_workers(

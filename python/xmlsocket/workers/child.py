@@ -58,7 +58,10 @@ def run(
         from uvloop import new_event_loop  # noqa: PLC0415 - only if it is asked for
 
         factory = new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        runner = stack.enter_context(asyncio.Runner(loop_factory=factory))
         runner.run(_Worker(pipe, timeout).serve(start, listeners))
 
 
