@@ -21,7 +21,7 @@ from benches.suite.processes import CORES, GeneratorError
 
 from .catalogue import ATTACKS, attack
 from .model import FULL, QUICK, Failed
-from .report import Outcome, attack_table, label, marks_table, page
+from .report import Outcome, label, marks_table, page, section
 from .victims import CONTENDERS, LXML
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for item in attacks:
         outcome = _run(item, scale, contenders, start)
         outcomes.append(outcome)
-        print(f"\n## {item.title(scale)}\n\n{item.about}\n\n{attack_table(outcome)}\n", flush=True)
+        print(f"\n{section(outcome)}\n", flush=True)
     print("## Marks\n\n" + marks_table(outcomes))
     if args.record:
         _write_record(outcomes, scale, pinned)

@@ -41,6 +41,7 @@ ATTACKS = (
         metrics=("cpu", "growth", "memory", "answer"),
         marks=(most("cpu", 1.5), most("growth", 2.5)),
         contenders=ALL,
+        short="Three quarters of the time are the system's, for reading a gigabyte and giving out the memory for two: the frame in pieces, and then whole.",
     ),
     Attack(
         name="zeros",
@@ -59,6 +60,7 @@ ATTACKS = (
         metrics=("answer", "quiet", "stall", "cpu", "frame_ns", "memory"),
         marks=(most("answer", 0.01), most("stall", 0.01)),
         contenders=ALL,
+        short="If the loop's longest turn is within the mark, the rest of the wait is the machine's: compare with what the client saw before the attack.",
     ),
     Attack(
         name="slow",
@@ -116,6 +118,7 @@ ATTACKS = (
         metrics=("memory", "turned_away", "sent", "answer", "recovered", "cpu"),
         marks=(most("memory", 1.2 * 256 * MIB),),
         contenders=ALL,
+        short="The sum of those that are not cut off stays within the budget, up to an eighth. But a connection that is cut off gives its unfinished frame back only when its handler has ended, some turns of the loop later, and with so many connections one turn reads 64 KiB from each.",
     ),
     Attack(
         name="idle",
@@ -125,6 +128,7 @@ ATTACKS = (
         metrics=("idle", "partial"),
         marks=(most("idle", 3 * 1024),),
         contenders=ALL,
+        short="See `docs/topics/performance.md`, \"What a connection holds\": 1.7 KiB are a bare protocol's, the rest is the connection, its handler's task and coroutine.",
     ),
     Attack(
         name="refusal",

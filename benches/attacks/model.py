@@ -152,6 +152,7 @@ class Attack:
         marks: What this package is to reach.
         contenders: Who is attacked; the first is this package.
         skip: Who is not, and why.
+        short: Why a mark may not be reached, shown when one is not.
 
     """
 
@@ -163,6 +164,7 @@ class Attack:
     marks: tuple[Mark, ...]
     contenders: tuple[str, ...]
     skip: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    short: str = ""
 
     def __post_init__(self) -> None:
         for metric in self.metrics + sum((mark.metrics for mark in self.marks), ()):

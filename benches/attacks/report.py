@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benches.suite.table import short, table
 
-from .model import METRICS
+from .model import FULL, METRICS
 from .victims import CONTENDERS, LXML
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .model import Attack, Found, Scale
 
-__all__ = ["Outcome", "attack_table", "label", "marks_table", "page"]
+__all__ = ["Outcome", "attack_table", "label", "marks_table", "page", "section"]
 
 # ruff: noqa: RUF001 - typographic signs are meant
 
@@ -159,6 +159,8 @@ def section(outcome: Outcome) -> str:
     """Return an attack with what is done in it."""
     attack = outcome.attack
     parts = [f"## {attack.title(outcome.scale)}", attack.about, attack_table(outcome)]
+    if attack.short and "SHORT" in outcome.verdicts():
+        parts.append(f"**Why it is short.** {attack.short}")
     return "\n\n".join(parts)
 
 
@@ -171,6 +173,11 @@ closed has no time of closing. One run each: durations are of this machine and t
 counts and log sizes hardly change from run to run."""
 
 
+SMALLER = """\
+**Not the full size.** The attacks were scaled down, to what the titles say; the marks are those of
+the full size, and easier to reach with less. `make attacks` runs all of it."""
+
+
 def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], command: str, pinned: str) -> str:
     """Return the page of a record."""
     used = dict.fromkeys(name for outcome in outcomes for name in outcome.attack.contenders)
@@ -181,6 +188,7 @@ def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], command: str, 
         "# Attacks",
         f"Made by `{command}`. {pinned}",
         PREFACE,
+        *([] if outcomes[0].scale == FULL else [SMALLER]),
         "## Marks",
         marks_table(outcomes),
         *(section(outcome) for outcome in outcomes),

@@ -20,7 +20,7 @@ _TOOLS = {
     "Java": ["java", "--version"],
 }
 
-_PACKAGES = ("lxml", "uvloop", "twisted", "matplotlib")
+_PACKAGES = ("lxml", "uvloop", "twisted", "websockets", "matplotlib")
 
 
 def describe() -> dict[str, str]:

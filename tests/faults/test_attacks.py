@@ -18,7 +18,7 @@ if sys.platform != "linux":  # pragma: no cover - the memory of a process is rea
 
 from benches.attacks import crowds, floods, parsing
 from benches.attacks.catalogue import ATTACKS, attack
-from benches.attacks.model import METRICS, QUICK, Failed, Found, most
+from benches.attacks.model import FULL, METRICS, QUICK, Failed, Found, most
 from benches.attacks.probe import Probe
 from benches.attacks.report import Outcome, attack_table, marks_table, page
 from benches.attacks.victims import CONTENDERS, LXML, OURS, Victim
@@ -271,6 +271,17 @@ def test_page_of_a_record_has_marks_tables_settings_and_machine() -> None:
 
     for part in ("`python -m x`. Pinned.", "## Marks", "16 MB without", OURS.settings, "Python: 3"):
         assert part in text
+
+
+def test_page_says_when_attacks_were_small_and_why_a_mark_is_short() -> None:
+    """A smaller run does not pass for the whole one, and no shortfall stands unexplained."""
+    short = Outcome(attack("partials"), SMALL, {"ours": Found({"memory": 400.0 * MIB})})
+    enough = Outcome(attack("partials"), FULL, {"ours": Found({"memory": 200.0 * MIB})})
+
+    assert "Not the full size" in page([short], {}, "x", "y")
+    assert "Why it is short" in page([short], {}, "x", "y")
+    assert "Not the full size" not in page([enough], {}, "x", "y")
+    assert "Why it is short" not in page([enough], {}, "x", "y")
 
 
 def _cells(line: str) -> list[str]:
