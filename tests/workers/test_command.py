@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers need a POSIX system")
 
+BOTH = pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="one process"),
+        pytest.param(["--workers", "2"], id="workers", marks=pytest.mark.slow),
+    ],
+)
+
 
 def dial(port: int) -> socket.socket:
     """Connect."""
@@ -62,6 +70,7 @@ def test_serve_workers_echoes_and_stops_with_status_0() -> None:
         assert b"" == peer.recv(1)
 
 
+@pytest.mark.slow
 def test_serve_workers_read_the_certificate_themselves(tmp_path: Path) -> None:
     """TLS works in workers, to which no TLS context can be sent."""
     trustme = pytest.importorskip("trustme")
@@ -86,6 +95,7 @@ def test_serve_chat_refuses_workers_that_share_no_room() -> None:
     assert result.stderr.startswith(b"xmlsocket: --mode chat with --workers: ")
 
 
+@pytest.mark.slow
 def test_serve_chat_with_one_worker_is_one_room() -> None:
     """A supervisor is of use to a single process too."""
     with (
@@ -118,7 +128,7 @@ def test_serve_tells_in_one_line_why_it_cannot(arguments: list[str], error: str)
     assert error in line
 
 
-@pytest.mark.parametrize("arguments", [[], ["--workers", "2"]], ids=["one process", "workers"])
+@BOTH
 def test_serve_restarts_on_a_socket_of_systemd_without_a_refused_connect(
     arguments: list[str],
 ) -> None:
@@ -137,7 +147,7 @@ def test_serve_restarts_on_a_socket_of_systemd_without_a_refused_connect(
             peer.close()
 
 
-@pytest.mark.parametrize("arguments", [[], ["--workers", "2"]], ids=["one process", "workers"])
+@BOTH
 def test_serve_tells_systemd_when_it_is_ready(arguments: list[str], tmp_path: Path) -> None:
     """Units that start after this one find it serving (``Type=notify``)."""
     path = str(tmp_path / "notify")
@@ -168,6 +178,7 @@ def test_serve_refuses_a_port_beside_a_socket() -> None:
     assert b"'--port'" in process.stderr
 
 
+@pytest.mark.slow
 def test_serve_uvloop_echoes() -> None:
     """One process runs on uvloop as well."""
     pytest.importorskip("uvloop")
@@ -176,7 +187,7 @@ def test_serve_uvloop_echoes() -> None:
         assert 0 == server.stop()[0]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--workers", "2"]], ids=["one process", "workers"])
+@BOTH
 def test_serve_stats_prints_lines_where_there_is_no_terminal(arguments: list[str]) -> None:
     """Every line tells connections, rates, what waits, and how connections closed."""
     often = "from xmlsocket.cli import live; live.LINE_EVERY = 0.1"

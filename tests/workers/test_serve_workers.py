@@ -67,6 +67,7 @@ def test_connections_that_wait_survive_the_death_of_a_worker() -> None:
         assert f"(process {victim}) ended: killed by SIGKILL; another one starts in" in report
 
 
+@pytest.mark.slow
 def test_no_connect_fails_while_workers_are_killed() -> None:
     """Under load, SIGKILL costs a worker's own clients, and nobody else's connect is refused."""
     with supervised("start", 2) as server, Callers(server.port) as callers:
@@ -99,6 +100,7 @@ def test_no_connect_fails_while_workers_are_told_to_stop() -> None:
     }
 
 
+@pytest.mark.slow
 def test_no_connect_fails_during_a_rolling_restart() -> None:
     """SIGHUP replaces every worker; nobody sees a refused or reset connect."""
     with supervised("start", 2) as server, Callers(server.port) as callers:
@@ -185,6 +187,7 @@ def test_figures_of_all_workers_are_summed() -> None:
         assert 0 == server.end()[0]
 
 
+@pytest.mark.slow
 def test_slow_peers_are_named() -> None:
     """A peer for whom much waits is told with its address."""
     with supervised("stubborn", 1, "observed=true") as server, connect(server.port) as peer:
@@ -195,6 +198,7 @@ def test_slow_peers_are_named() -> None:
         assert [f"{host}:{port}"] == seen["slowest"]
 
 
+@pytest.mark.slow
 def test_workers_run_on_uvloop_if_asked_to() -> None:
     """The option reaches the workers."""
     pytest.importorskip("uvloop")
@@ -203,6 +207,7 @@ def test_workers_run_on_uvloop_if_asked_to() -> None:
         assert 0 == server.end()[0]
 
 
+@pytest.mark.slow
 def test_workers_listen_on_all_addresses() -> None:
     """Every worker accepts on every address."""
     with supervised("start", 2, 'host=["127.0.0.1", "::1"]') as server:
