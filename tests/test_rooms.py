@@ -234,6 +234,7 @@ async def test_drop_oldest_lets_one_large_document_wait(plane: Plane) -> None:
     async with slow_member(room) as (_, reader):
         room.broadcast(b"x" * 30_000)
         room.broadcast(b"y" * 30_000)
+        await plane.settle()
 
         assert [b"y" * 30_000] == await told(reader, b"y" * 30_000)
         assert 1 == room.stats().dropped
@@ -269,6 +270,7 @@ async def test_latest_replaces_by_key_and_never_drops_without(plane: Plane) -> N
             room.broadcast(b"chat%d" % number)
             room.broadcast(b"b%d" % number, key="b")
         room.broadcast(b"end")
+        await plane.settle()
         chat = [b"chat%d" % number for number in range(50)]
 
         assert [*chat[:49], b"a49", chat[49], b"b49", b"end"] == await told(reader, b"end")
@@ -364,6 +366,7 @@ async def test_slow_websocket_gets_the_newest(plane: Plane) -> None:
             await stall(connection)
             room.broadcast(b"old")
             room.broadcast(b"new")
+            await plane.settle()
             frames = (frame async for frame in client if not frame.startswith(b"-"))
 
             assert b"new" == await anext(frames)

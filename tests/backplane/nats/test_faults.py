@@ -247,6 +247,61 @@ async def test_gap_in_the_stream_is_counted_and_logged(
         assert f"the stream gave up messages of {name}.log.a unread" in caplog.text
 
 
+@with_and_without
+async def test_reader_that_is_too_slow_misses_only_what_no_history_has(
+    nats_server: NatsServer, history: History | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nats-py drops is counted, or read again."""
+    monkeypatch.setattr("xmlsocket.backplane.nats.feeds._PENDING_MESSAGES", 50)
+    name = prefix()
+    options: dict[str, Any] = {"prefix": name, "history": history and History(documents=1000)}
+    # A gap at the end shows when the server says how many there were.
+    async with NatsBackplane(nats_server.url, heartbeat=0.2, **options) as here:
+        if history is None:
+            listener = Listener().join(here)
+            await settle(here)
+        client = await nats.connect(nats_server.url)
+        for number in range(300):
+            subject = f"{name}.{'live' if history is None else 'log'}.a"
+            headers = {"Nats-Msg-Id": f"x.{number + 1}.{number}"}
+            await client.publish(subject, b"%d\0" % number, headers=headers)
+        await client.flush()
+        await client.close()
+        if history is None:
+            await until(lambda: here.stats().missed + here.stats().received == 300)
+            assert 0 < here.stats().missed
+        else:
+            listener = Listener().join(here)
+            await settle(here)
+            assert NUMBERS[:300] == await listener.heard(b"299")
+            assert 0 == here.stats().missed
+
+
+async def test_delivery_that_fails_is_logged_and_the_next_document_comes(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in a room is not NATS's fault and is not hidden as one."""
+    name = prefix()
+    async with (
+        NatsBackplane(nats_server.url, prefix=name) as here,
+        NatsBackplane(nats_server.url, prefix=name) as there,
+    ):
+
+        def fail(frame: bytes, key: str | None, exclude: object) -> None:
+            raise RuntimeError(frame)
+
+        there.subscribe("a", fail)
+        await settle(there)
+        Listener().say(here, b"1")
+        await until(lambda: "! delivery from NATS failed" in caplog.text)
+        there.unsubscribe("a", fail)
+        listener = Listener().join(there)
+        await settle(there)
+        Listener().say(here, b"2")
+
+        assert [b"2"] == await listener.heard(b"2")
+
+
 @pytest.mark.parametrize("fault", ["consumer deleted", "number skipped", "stream made anew"])
 async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: str) -> None:
     """Whatever becomes of a consumer, the next one goes on after the last message read."""

@@ -116,9 +116,8 @@ class Client:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kill", [False, True], ids=["calm", "node killed"])
-async def test_every_client_gets_every_document_once_in_order(tmp_path: Path, kill: bool) -> None:
-    """Complete, in the order of each sender, none twice; also while a node of NATS is killed."""
+async def test_every_client_gets_every_document_once_in_order(tmp_path: Path) -> None:
+    """Complete, in the order of each sender, none twice, while a node of NATS is killed."""
     options: dict[str, Any] = {"parse": bytes, "limits": Limits(write_cap=None)}
     with cluster(tmp_path) as servers:
         async with backplanes(servers) as planes, contextlib.AsyncExitStack() as stack:
@@ -143,11 +142,10 @@ async def test_every_client_gets_every_document_once_in_order(tmp_path: Path, ki
                 for client in clients:
                     group.create_task(client.listen())
                     group.create_task(client.speak())
-                if kill:
-                    await until(lambda: sum(c.heard.total() for c in clients) > 4 * DOCUMENTS)
-                    url = (await planes[0]._link.session()).client.connected_url
-                    assert url is not None
-                    next(server for server in servers if server.port == url.port).kill()
+                await until(lambda: sum(c.heard.total() for c in clients) > 4 * DOCUMENTS)
+                url = (await planes[0]._link.session()).client.connected_url
+                assert url is not None
+                next(server for server in servers if server.port == url.port).kill()
             await settle(*planes)
 
             assert [client.expected for client in clients] == [client.heard for client in clients]
@@ -155,4 +153,4 @@ async def test_every_client_gets_every_document_once_in_order(tmp_path: Path, ki
             assert [0, 0, 0] == [node.dropped() for node in nodes]
             assert [0, 0, 0] == [plane.stats().missed for plane in planes]
             assert DOCUMENTS == sum(plane.stats().published for plane in planes)
-            assert kill == any(plane.stats().losses for plane in planes)
+            assert any(plane.stats().losses for plane in planes)

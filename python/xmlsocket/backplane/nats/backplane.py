@@ -153,6 +153,7 @@ class NatsBackplane:
         self._link = Link(
             servers,
             self._prepare,
+            self._slow,
             heartbeat=heartbeat,
             connect_timeout=connect_timeout,
             options=options,
@@ -293,6 +294,10 @@ class NatsBackplane:
         task = self._feeds.pop(name).close()
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _slow(self) -> None:
+        if self._history is None:  # else it is read again
+            self._counters.missed += 1
 
     async def _prepare(self, session: Session) -> None:
         if self._history is not None:

@@ -41,6 +41,9 @@ class Session:
     """
     One connection, from its beginning to its end.
 
+    Args:
+        slow: Called for each message that nats-py drops because too many wait.
+
     Attributes:
         client: What nats-py calls the connection.
         ended: Set when it is no good any more.
@@ -48,8 +51,9 @@ class Session:
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slow: Callable[[], None]) -> None:
         self.client = Client()
+        self._slow = slow
         self.ended = asyncio.Event()
         self.error: Exception | None = None
         self.created = ""  # when the stream was made that it uses
@@ -57,6 +61,12 @@ class Session:
 
     async def failed(self, error: Exception) -> None:
         """Note what nats-py reports."""
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self._slow()
+        if not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
+            # Not NATS: what delivers to members has failed.
+            logger.error("! delivery from NATS failed", exc_info=error)
+            return
         self.error = error
         if "permissions violation" in str(error).lower() and not self._denied:
             self._denied = True
@@ -104,6 +114,7 @@ class Link:
     Args:
         servers: Addresses of the servers, one of which is used.
         prepare: Called with each new connection before anyone gets it.
+        slow: As for `Session`.
         heartbeat: Seconds between signs of life.
         connect_timeout: Seconds that one attempt may take.
         options: For nats-py.
@@ -114,6 +125,7 @@ class Link:
         self,
         servers: Sequence[str],
         prepare: Callable[[Session], Awaitable[None]],
+        slow: Callable[[], None],
         *,
         heartbeat: float,
         connect_timeout: float,
@@ -121,6 +133,7 @@ class Link:
     ) -> None:
         self._servers = list(servers)
         self._prepare = prepare
+        self._slow = slow
         self._heartbeat = heartbeat
         self._timeout = connect_timeout
         self._options = options
@@ -210,7 +223,7 @@ class Link:
         raise BackplaneError("; ".join(map(str, failures))) from failures[-1]
 
     async def _connect(self, server: str) -> Session:
-        session = Session()
+        session = Session(self._slow)
         try:
             async with asyncio.timeout(self._timeout):
                 await session.client.connect(
