@@ -88,7 +88,9 @@ class NatsBackplane:
         replicas: On how many servers of a cluster it keeps them. With 3 nothing
             is lost with one server. A stream that exists already stays as it is.
         heartbeat: Seconds between signs of life; a server that leaves one
-            unanswered for as long is given up.
+            unanswered for as long is given up. With history each room with members
+            has a heartbeat too: when a server of a cluster dies, rooms that were
+            read from it stand still for up to three of them.
         connect_timeout: Seconds that an attempt to connect may take.
         options: Of ``nats.aio.client.Client.connect``: ``tls`` (an
             `ssl.SSLContext`), ``tls_hostname``, ``user``, ``password``, ``token``,

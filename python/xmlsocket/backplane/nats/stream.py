@@ -32,8 +32,12 @@ __all__ = ["StreamFeed", "open_stream"]
 
 logger = logging.getLogger("xmlsocket.backplane")
 
-# After so many heartbeats that did not come the consumer is taken for gone.
-_SILENCE: Final = 3
+# After so many heartbeats without any message the consumer is taken for gone: the
+# server that had it may have died, which none of the others tells.
+_SILENCE: Final = 1.5
+
+# Seconds after which the server forgets a consumer to which nobody listens.
+_FORGET: Final = 30.0
 
 # Seconds; JetStream takes no less.
 _HEARTBEAT_MIN: Final = 0.1
@@ -190,7 +194,7 @@ class StreamFeed(Feed):
             max_deliver=1,
             flow_control=True,
             idle_heartbeat=self._heartbeat,
-            inactive_threshold=_SILENCE * self._heartbeat,
+            inactive_threshold=_FORGET,
             mem_storage=True,
             num_replicas=1,
         )
