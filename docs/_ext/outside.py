@@ -53,8 +53,8 @@ def rewrite(text: str, page: Path, written_in: Path) -> str:
             found = file
         else:
             name = file.relative_to(ROOT).as_posix()
-            if file.is_dir():
-                # A folder has no page; its name says where to look.
+            if not file.suffix:
+                # A folder, which has no page; its name says where to look.
                 return f"]({_relative(DOCS / 'project' / 'files.md', page)})"
             found = DOCS / PAGES[name] if name in PAGES else file
         return f"]({_relative(found, page)}{anchor}{title})"

@@ -12,6 +12,7 @@ import ast
 import asyncio
 import contextlib
 import dataclasses
+import importlib.util
 import inspect
 import json
 import os
@@ -165,6 +166,8 @@ class _Run:
         if block.what == "skip":
             if not block.rest:
                 raise PageError("a block that is not run says why")
+        elif block.what == "needs" and importlib.util.find_spec(block.rest) is None:
+            ast.parse(text)
         elif block.what == "file":
             if block.language == "python":
                 ast.parse(text)
