@@ -18,6 +18,7 @@ CODE := python tests benches examples docs
 # Outside of the workspace, and here without libFuzzer, for stable Rust.
 FUZZ := --locked --manifest-path rust/fuzz/Cargo.toml --no-default-features --target-dir target/fuzz
 SECONDS ?= 60
+MINUTES ?= 10
 SEED ?= 1
 TARGET ?= decode
 RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
@@ -127,8 +128,9 @@ test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
 	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
 
 .PHONY: soak
-soak:  ## random inputs for the codec's properties (SECONDS=60 SEED=1), without libFuzzer
+soak: dev  ## random inputs for the codec (SECONDS=60 SEED=1), then servers under everything (MINUTES=10)
 	cargo run --quiet --release $(FUZZ) --bin soak -- $(SECONDS) $(SEED)
+	$(PY) -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 .PHONY: fuzz
 fuzz:  ## the same with libFuzzer (TARGET=decode, encode or prolog): nightly Rust and cargo-fuzz
