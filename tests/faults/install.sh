@@ -18,3 +18,7 @@ install() {
 [ "$(uname)" = Linux ] || exit 0
 command -v strace >/dev/null || install strace
 command -v ip >/dev/null || install iproute2
+# For tests/workers/test_deploy.py, which is skipped without them.
+export PATH=$PATH:/usr/sbin
+command -v haproxy >/dev/null || install haproxy
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || { install nginx-light && install libnginx-mod-stream; }

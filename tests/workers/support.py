@@ -135,8 +135,12 @@ class Supervised:
         assert self.process.stdout is not None
         lines = self.process.stdout.read().splitlines()
         status = self.process.wait(PATIENCE)
-        self._reader.join()
+        self.join()
         return status, lines[-1] if lines else ""
+
+    def join(self) -> None:
+        """Wait until all that was written on standard error has been read."""
+        self._reader.join()
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
@@ -155,11 +159,13 @@ def supervised(name: str, workers: int, *options: str) -> Iterator[Supervised]:
         text=True,
         start_new_session=True,
     ) as process:
+        server = Supervised(process)
         try:
-            yield Supervised(process)
+            yield server
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            server.join()
 
 
 class Callers:

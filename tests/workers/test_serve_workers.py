@@ -28,13 +28,14 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers need a POSIX
 
 
 def test_workers_share_one_port_and_end_in_order_with_status_0() -> None:
-    """Each worker serves some of the connections; SIGTERM closes them and sums up."""
+    """Each worker serves some of the connections; Ctrl-C, which all get, ends them in order."""
     with supervised("start", 2) as server:
         pids = server.pids(2)
         with dial(server.port) as peer:
             assert int(ask(peer)) in pids
 
-            status, last = server.end()
+            os.killpg(server.process.pid, signal.SIGINT)
+            status, last = server.end(None)
 
             assert b"" == hear(peer)
         word, accepted, documents, restarts, cut = last.split()
@@ -141,6 +142,23 @@ def test_worker_that_fails_at_the_start_ends_all() -> None:
         assert "ValueError: no server today" in server.errors
         assert "xmlsocket.workers.supervisor.WorkerFailed: worker" in server.errors[-1]
         assert "failed to start: exit status 1" in server.errors[-1]
+
+
+def test_replacement_serves_while_the_stopped_worker_finishes() -> None:
+    """New clients do not wait for the last ones of a worker that was told to stop."""
+    options = ("timeout=3600", "observed=true")
+    with supervised("stubborn", 1, *options) as server, connect(server.port) as slow:
+        assert b"x" == slow.recv(1)
+        ((old, _),) = server.observed(lambda seen: seen["connections"] == 1)["workers"]
+        os.kill(old, signal.SIGTERM)
+        seen = server.observed(lambda seen: len(seen["workers"]) == 2)
+        with connect(server.port) as peer:
+            assert b"x" == peer.recv(1)
+
+        assert {"draining", "starting", "ready"} >= {state for _, state in seen["workers"]}
+        assert not is_gone(old)
+        slow.close()
+        until(lambda: is_gone(old))
 
 
 def test_second_signal_cuts_who_does_not_read() -> None:
