@@ -35,7 +35,8 @@ class NatsStats:
             ``max_payload``, or because the backplane was closed.
         missed: Messages, of one or more documents each, known not to have
             arrived: nats-py dropped them because this process was too slow, or
-            the stream had given them up before they were read (each gap is one).
+            the stream had given them up before they were read (each gap is one, and
+            seen if its sender has members in the room).
         malformed: Messages on the subjects of rooms that no backplane has made.
 
     """
