@@ -132,6 +132,12 @@ soak: dev  ## random inputs for the codec (SECONDS=60 SEED=1), then servers unde
 	cargo run --quiet --release $(FUZZ) --bin soak -- $(SECONDS) $(SEED)
 	$(PY) -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
+# Instrumented code needs a target named, or build scripts would be instrumented too.
+.PHONY: sanitize
+sanitize:  ## the tests of the codec crate under AddressSanitizer (Linux): a minute
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --quiet --locked --package xmlsocket-codec \
+		--lib --tests --target $$(rustc -vV | sed -n 's/^host: //p') --target-dir target/sanitize
+
 .PHONY: fuzz
 fuzz:  ## the same with libFuzzer (TARGET=decode, encode or prolog): nightly Rust and cargo-fuzz
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is needed: cargo install cargo-fuzz" >&2; exit 1; }
@@ -183,7 +189,8 @@ SPHINX := $(PY) -m sphinx --quiet --fail-on-warning --keep-going
 
 .PHONY: docs
 docs: build $(VENV)/.docs  ## the documentation as a site, into docs/_build/html
-	$(SPHINX) -b html docs docs/_build/html
+	@# --fresh-env: the menu of a page that did not change would stay as it was.
+	$(SPHINX) --fresh-env -b html docs docs/_build/html
 
 .PHONY: linkcheck
 linkcheck: build $(VENV)/.docs  ## ask the servers of others whether what the documentation links to is there
