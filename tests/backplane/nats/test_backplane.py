@@ -97,6 +97,24 @@ async def test_late_joiner_gets_the_last_documents_then_the_live_ones(
         assert keep <= len(numbers)
 
 
+async def test_first_joiner_gets_the_end_of_a_long_past_only(nats_server: NatsServer) -> None:
+    """However much the stream keeps, members are told as much as was agreed."""
+    name = prefix()
+    options: dict[str, Any] = {"prefix": name, "history": History(documents=3)}
+    async with NatsBackplane(nats_server.url, **options) as here:
+        client = await nats.connect(nats_server.url)
+        for number in range(1, 2000):
+            headers = {"Nats-Msg-Id": f"x.{number}.{number - 1}"}
+            await client.publish(f"{name}.log.a", b"%d\0" % number, headers=headers)
+        await client.flush()
+        await client.close()
+        late = Listener().join(here)
+        await settle(here)
+        late.say(here, b"end")
+
+        assert [b"1997", b"1998", b"1999", b"end"] == await late.heard(b"end")
+
+
 async def test_members_that_come_later_get_what_the_room_was_told(
     nats_server: NatsServer,
 ) -> None:

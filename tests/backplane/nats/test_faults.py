@@ -326,7 +326,9 @@ async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: s
             subject = (await client.jsm().consumers_info(feed._stream))[0].config.deliver_subject
             assert subject is not None
             # As if a message had got lost on its way.
-            await client.publish(subject, b"x\0", reply="$JS.ACK.s.c.1.9.9.0.0")
+            await client.publish(
+                subject, b"x\0", reply="$JS.ACK.s.c.1.9.9.0.0", headers={"Nats-Msg-Id": "x.1.0"}
+            )
             await client.flush()
         else:
             await client.jsm().delete_stream(feed._stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmlsocket.backplane.nats.wire import KEYS, MessageId, check_prefix, pack, token, unpack, weight
@@ -36,6 +36,7 @@ def test_token_escapes_what_means_something_in_subjects(name: str, expected: str
     assert expected == token(name)
 
 
+@settings(deadline=None)
 @given(names, names)
 def test_token_is_safe_short_and_of_one_room_only(name: str, other: str) -> None:
     """No name makes a subject of two tokens, a wildcard, or the subject of another room."""
@@ -44,6 +45,7 @@ def test_token_is_safe_short_and_of_one_room_only(name: str, other: str) -> None
     assert (name == other) == (token(name) == token(other))
 
 
+@settings(deadline=None)
 @given(documents)
 def test_unpack_gives_back_what_was_packed(sent: list[tuple[bytes, str | None]]) -> None:
     """Frames travel as they were encoded, and their keys beside them, whatever they hold."""
