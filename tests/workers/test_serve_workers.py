@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import sys
 
 import pytest
@@ -230,7 +231,11 @@ def test_workers_listen_on_all_addresses() -> None:
     """Every worker accepts on every address."""
     with supervised("start", 2, 'host=["127.0.0.1", "::1"]') as server:
         assert 4 == len(server.first_line.split()) - 1
-        server.pids(2)
+        found: set[bytes] = set()
+        while len(found) < 2:
+            with socket.create_connection(("::1", server.port), timeout=PATIENCE) as peer:
+                assert b"<hello/>" == hear(peer)
+                found.add(ask(peer))
         assert 0 == server.end()[0]
 
 
