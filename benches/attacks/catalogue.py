@@ -91,7 +91,7 @@ ATTACKS = (
         title=lambda scale: f"500 connections and 64 descriptors for {scale.starve_seconds:g} s",
         about="The server may open 64 descriptors; 500 clients connect, stay, and leave. One was there before and is asked throughout; a new one comes when they have left.",
         run=crowds.starve,
-        metrics=("log", "cpu", "answer", "recovered", "turned_away"),
+        metrics=("log", "cpu", "answer", "quiet", "recovered", "turned_away"),
         marks=(
             most("log", 2048),
             most("cpu", 0.1),
@@ -99,6 +99,7 @@ ATTACKS = (
             most("recovered", 1.1),
         ),
         contenders=ALL,
+        short="If it is the wait alone, and the client saw the like before the attack, it is the machine's noise.",
     ),
     Attack(
         name="handshakes",
