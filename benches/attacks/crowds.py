@@ -328,7 +328,7 @@ def press(clients: list[Client], data: bytes, patience: float) -> tuple[int, int
     """
     Send ``data`` on all connections at once, as far as they take it.
 
-    Ends three seconds after the last byte was taken or the last connection closed: the
+    Ends two seconds after the last byte was taken or the last connection closed: the
     server may let them wait before it decides.
 
     Returns:
@@ -343,7 +343,7 @@ def press(clients: list[Client], data: bytes, patience: float) -> tuple[int, int
             sock.setblocking(False)
             selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while selector.get_map() and time.perf_counter() < deadline:
-            events = selector.select(3)
+            events = selector.select(2)
             if not events:
                 break
             for key, mask in events:
