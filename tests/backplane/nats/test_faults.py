@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.js import api
 
 from tests.asyncio.support import pair, until
@@ -323,13 +324,15 @@ async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: s
                 assert info.name is not None
                 await client.jsm().delete_consumer(feed._stream, info.name)
         elif fault == "number skipped":
-            subject = (await client.jsm().consumers_info(feed._stream))[0].config.deliver_subject
-            assert subject is not None
-            # As if a message had got lost on its way.
-            await client.publish(
-                subject, b"x\0", reply="$JS.ACK.s.c.1.9.9.0.0", headers={"Nats-Msg-Id": "x.1.0"}
-            )
-            await client.flush()
+            # As if messages had got lost on their way. Nobody but the server may
+            # send from such an address.
+            reader = (await there._link.session()).client
+            found = await client.jsm().consumers_info(feed._stream)
+            inboxes = {info.config.deliver_subject for info in found}
+            (own,) = (sub for sub in reader._subs.values() if sub.subject in inboxes)
+            assert own._cb is not None
+            headers = {"Nats-Msg-Id": "x.1.0"}
+            await own._cb(Msg(reader, own.subject, "$JS.ACK.s.c.1.9.9.0.0", b"x\0", headers))
         else:
             await client.jsm().delete_stream(feed._stream)
             for plane in (here, there):
