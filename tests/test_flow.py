@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import ssl
+
 import pytest
 
-from xmlsocket.flow import Pace
+from xmlsocket.flow import Backoff, Pace, WaterMarks, reconnect_delays
 
 
 @pytest.mark.parametrize(("count", "exceeded"), [(9, False), (10, False), (11, True)])
@@ -50,3 +53,55 @@ def test_pace_asking_again_changes_nothing() -> None:
     assert not seldom.exceeded(6, now=0.5)
     assert often.exceeded(7, now=0.5)
     assert seldom.exceeded(7, now=0.5)
+
+
+@pytest.mark.parametrize(
+    ("limit", "high", "low"),
+    [(None, None, 0), (0, 0, 0), (100, 100, 25), ((8, 0), 8, 0), ((8, 8), 8, 8)],
+)
+def test_watermarks_low_mark_is_a_quarter_unless_given(
+    limit: int | tuple[int, int] | None, high: int | None, low: int
+) -> None:
+    """One number is the high mark, with a quarter of it as the low one; None has no mark."""
+    assert WaterMarks(high, low) == WaterMarks.of("read_limit", limit)
+
+
+@pytest.mark.parametrize("limit", [-1, (8, 9), (8, -1)])
+def test_watermarks_out_of_order_are_refused(limit: int | tuple[int, int]) -> None:
+    """The low mark lies between zero and the high one; the error names the option."""
+    with pytest.raises(ValueError, match="read_limit must satisfy 0 <= low <= high"):
+        WaterMarks.of("read_limit", limit)
+
+
+def test_reconnect_delays_grow_up_to_the_longest() -> None:
+    """Each delay is drawn from the upper half of a range that grows up to the longest."""
+    delays = itertools.islice(reconnect_delays(first=1.0, factor=2.0, longest=5.0), 6)
+
+    for longest, delay in zip([1.0, 2.0, 4.0, 5.0, 5.0, 5.0], delays, strict=True):
+        assert longest / 2 <= delay <= longest
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no address"), ssl.SSLCertVerificationError("expired")]
+)
+def test_backoff_failure_that_stays_is_raised(error: Exception) -> None:
+    """What another attempt cannot cure is the caller's."""
+    with pytest.raises(type(error)) as caught:
+        Backoff().after_failure(error)
+    assert error is caught.value
+
+
+@pytest.mark.parametrize(
+    ("frames", "age", "good"), [(0, 9.9, False), (0, 10.0, True), (1, 0.0, True)]
+)
+def test_backoff_good_connection_starts_the_delays_anew(
+    frames: int, age: float, good: bool
+) -> None:
+    """After a frame or ten seconds no delay is due and the next ones are short again."""
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.after_failure(ConnectionRefusedError())
+
+    waited = backoff.after_end(frames_in=frames, age=age)
+    assert good == (waited == 0.0)
+    assert good == (backoff.after_failure(ConnectionRefusedError()) <= 0.5)
