@@ -39,7 +39,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.pip $(RUST_SOURCES) pyproject.toml
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --release --locked --extras cli,websocket
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --release --locked --extras cli,websocket,nats
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml
@@ -48,6 +48,10 @@ $(VENV)/.dev: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.docs: $(VENV)/.pip pyproject.toml
 	$(PY) -m pip install --quiet --group docs
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	$(PY) -m pip install --quiet --group demo
 	@touch $@
 
 $(VENV)/.packages: $(VENV)/.pip pyproject.toml
@@ -63,7 +67,7 @@ dev: $(VENV)/.dev $(VENV)/.built  ## the same, with the tools for working on it
 # Running it
 
 .PHONY: demo
-demo: build  ## five clients talk through a chat server (DEMO=stay leaves it up, with a chat page)
+demo: build $(VENV)/.demo  ## five clients talk through a chat server, two more through two (DEMO=stay: and a page)
 	@$(BIN)/xmlsocket demo $(if $(filter stay,$(DEMO)),--stay)
 
 # --prefix: npm would rather install into a folder above that it takes for a project.
@@ -116,8 +120,8 @@ fault-tools:
 	@tests/faults/install.sh
 
 .PHONY: test-faults
-test-faults: dev  ## resets, kills, stops and small attacks over real sockets
-	$(PYTEST) -q tests/faults
+test-faults: dev fault-tools  ## resets, kills, stops and small attacks over real sockets
+	$(PYTEST) -q tests/faults tests/soak
 
 .PHONY: test-uvloop
 test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
