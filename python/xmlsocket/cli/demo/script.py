@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHORUS", "Actor", "Part", "Script", "Turn", "traffic", "write"]
+__all__ = [
+    "CHORUS",
+    "Actor",
+    "Part",
+    "Script",
+    "Turn",
+    "chorus_line",
+    "message",
+    "traffic",
+    "write",
+]
 
 CHORUS = 1000
 """Documents that each client sends at the end, all clients at once."""
@@ -111,12 +121,12 @@ class Actor:
         return says
 
 
-def _message(user: str, text: str) -> bytes:
+def message(user: str, text: str) -> bytes:
     """Return a message as the dictionary's chat client writes it."""
     return f'<MESSAGE USER="{user}" TEXT="{text}"/>'.encode()
 
 
-def _chorus_line(user: str, number: int) -> bytes:
+def chorus_line(user: str, number: int) -> bytes:
     """Return one of the documents that everyone sends at the end."""
     return f'<m from="{user}" n="{number}" x="{number * 7 % 760}" y="{number * 3 % 480}"/>'.encode()
 
@@ -150,15 +160,15 @@ def write(songs: list[tuple[str, bytes]], chorus: int = CHORUS) -> Script:
         "rita": "raw socket, without the package",
         "juke": "player of examples/traffic",
     }
-    hello = _message("ada", "Hello! Who is here?")
-    ben = _message("ben", "A sync client, in a process of its own.")
-    flash = _message("flash", "The XMLSocket object of ActionScript. 你好!")
-    rita = _message("rita", "A plain socket. I write my zero bytes myself.")
-    please = _message("ada", "Juke, play us what real servers carry, please.")
-    thanks = _message("ada", "Thank you! And now everyone at once.")
-    last = _message("juke", "That was it.")
-    played = (_message("juke", "With pleasure."), *(document for _, document in songs), last)
-    chorus_of = {name: tuple(_chorus_line(name, n) for n in range(chorus)) for name in kinds}
+    hello = message("ada", "Hello! Who is here?")
+    ben = message("ben", "A sync client, in a process of its own.")
+    flash = message("flash", "The XMLSocket object of ActionScript. 你好!")
+    rita = message("rita", "A plain socket. I write my zero bytes myself.")
+    please = message("ada", "Juke, play us what real servers carry, please.")
+    thanks = message("ada", "Thank you! And now everyone at once.")
+    last = message("juke", "That was it.")
+    played = (message("juke", "With pleasure."), *(document for _, document in songs), last)
+    chorus_of = {name: tuple(chorus_line(name, n) for n in range(chorus)) for name in kinds}
     turns = {
         "ada": [
             Turn(None, (hello,)),
