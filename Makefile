@@ -23,6 +23,8 @@ SEED ?= 1
 TARGET ?= decode
 RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
 REPEAT ?= 1
+MODULE ?= flow
+SAMPLE ?= 0
 # Zig links against the C library of 2014, wherever the wheel is built.
 MANYLINUX := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
 
@@ -146,6 +148,11 @@ sanitize:  ## the tests of the codec crate under AddressSanitizer (Linux): a min
 fuzz:  ## the same with libFuzzer (TARGET=decode, encode or prolog): nightly Rust and cargo-fuzz
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is needed: cargo install cargo-fuzz" >&2; exit 1; }
 	cd rust && cargo +nightly fuzz run --fuzz-dir fuzz --target-dir ../target/libfuzzer $(TARGET) -- -max_total_time=$(SECONDS)
+
+.PHONY: mutants
+mutants: dev  ## mutation testing (MODULE=flow, limits, outbox or pure; SAMPLE=60 tries so many): long
+	$(PY) -m pip install --quiet --group mutants
+	PATH="$(abspath $(BIN)):$$PATH" tests/mutants.sh $(MODULE) $(SAMPLE)
 
 .PHONY: lint
 lint: dev  ## ruff, rustfmt, clippy

@@ -18,13 +18,13 @@ extensions = [
     "sphinx.ext.napoleon",
     "commandline",
     "outside",
+    "signatures",
 ]
 nitpicky = False  # the types of asyncio and lxml have no page here
 templates_path: list[str] = []
 exclude_patterns = ["_build", "README.md"]
 # Docstrings write `Connection` for a name of the package and ``None`` for code.
 default_role = "py:obj"
-suppress_warnings = ["config.cache"]
 
 # Pages read well in the repository too, where headings have such anchors.
 myst_heading_anchors = 4
@@ -33,7 +33,6 @@ myst_enable_extensions = ["deflist", "fieldlist"]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-autodoc_class_signature = "separated"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Cost", "notes"), ("Source", "notes")]

@@ -163,12 +163,9 @@ class _Run:
     def block(self, block: Block) -> None:
         """Do what a block and its mark ask for."""
         text = self.here(block.text)
-        if block.what == "skip":
-            if not block.rest:
-                raise PageError("a block that is not run says why")
-        elif block.what == "needs" and importlib.util.find_spec(block.rest) is None:
-            ast.parse(text)
-        elif block.what == "file":
+        if not _runs(block):
+            return
+        if block.what == "file":
             if block.language == "python":
                 ast.parse(text)
             (self.folder / block.rest).write_text(text, encoding="utf-8")
@@ -232,6 +229,16 @@ class _Run:
                 os.killpg(process.pid, signal.SIGTERM)
             process.communicate(timeout=PATIENCE)
         self.loop.close()
+
+
+def _runs(block: Block) -> bool:
+    """Tell whether a block is to be run, or its mark says that it is not."""
+    if block.what == "skip" and not block.rest:
+        raise PageError("a block that is not run says why")
+    if block.what == "needs":
+        ast.parse(block.text)
+        return importlib.util.find_spec(block.rest) is not None
+    return block.what != "skip"
 
 
 class _Printed:
