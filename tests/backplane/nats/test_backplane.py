@@ -10,7 +10,7 @@ import nats
 import pytest
 import trustme
 
-from tests.asyncio.support import pair
+from tests.asyncio.support import pair, until
 from tests.support.nats import NatsServer, free_ports
 from tests.support.planes import prefix, settle
 from tests.support.tls import contexts
@@ -180,6 +180,18 @@ async def test_room_that_was_left_is_read_anew(nats_server: NatsServer) -> None:
 
         assert [b"2", b"3"] == again.documents
         assert 0 == here.stats().missed
+
+
+async def test_room_that_was_left_has_no_subscription(nats_server: NatsServer) -> None:
+    """NATS sends nothing to a process for a room without members there."""
+    async with NatsBackplane(nats_server.url, prefix=prefix()) as here:
+        listener = Listener().join(here)
+        await settle(here)
+        client = (await here._link.session()).client
+        assert 1 == len(client._subs)
+        here.unsubscribe("a", listener)
+        async with asyncio.timeout(20):
+            await until(lambda: not client._subs)
 
 
 @with_and_without
