@@ -154,6 +154,15 @@ mutants: dev  ## mutation testing (MODULE=flow, limits, outbox or pure; SAMPLE=6
 	$(PY) -m pip install --quiet --group mutants
 	PATH="$(abspath $(BIN)):$$PATH" tests/mutants.sh $(MODULE) $(SAMPLE)
 
+.PHONY: audit
+audit: dev  ## ask for known faults of what is installed and locked; fails where nobody can be asked
+	$(PY) -m pip install --quiet --group audit
+	@mkdir -p target
+	$(PY) -m pip freeze --exclude-editable > target/audit.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r target/audit.txt
+	@cargo audit --version >/dev/null 2>&1 || { echo "cargo-audit is needed: cargo install cargo-audit" >&2; exit 1; }
+	cargo audit
+
 .PHONY: lint
 lint: dev  ## ruff, rustfmt, clippy
 	$(BIN)/ruff check --quiet $(CODE)
