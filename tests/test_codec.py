@@ -407,6 +407,70 @@ def test_feed_eof_inside_a_frame_raises_the_same_each_time(codec: CodecModule) -
     )
 
 
+def test_discard_lets_go_of_the_unfinished_frame_and_keeps_the_counters(codec: CodecModule) -> None:
+    """Nothing is held any more, the stream is over, and what was counted stands."""
+    decoder = codec.Decoder()
+    decoder.get_buffer()
+    decoder.feed(b"<a/>\0<b")
+    decoder.feed(b"x" * 5000)
+
+    decoder.discard()
+    decoder.discard()
+
+    assert (1, 4, 5007, 0) == (
+        decoder.frames_in,
+        decoder.payload_in,
+        decoder.bytes_in,
+        decoder.buffered,
+    )
+    assert ("IncompleteFrame", 5, b"") == describe(decoder.error)
+    with pytest.raises(IncompleteFrame):
+        decoder.feed_eof()
+    with pytest.raises(InvalidState, match=r"^feed\(\) after feed_eof\(\)$"):
+        decoder.feed(b"")
+    with pytest.raises(InvalidState, match=r"^buffer_updated\(\) after feed_eof\(\)$"):
+        decoder.buffer_updated(0)
+
+
+def test_discard_after_feed_eof_empties_its_error(codec: CodecModule) -> None:
+    """The place stays known, the bytes do not."""
+    decoder = codec.Decoder()
+    decoder.feed(b"<a/>\0<b")
+    with pytest.raises(IncompleteFrame):
+        decoder.feed_eof()
+
+    decoder.discard()
+
+    assert ("IncompleteFrame", 5, b"") == describe(decoder.error)
+    assert (4, 0) == (decoder.payload_in, decoder.buffered)
+
+
+@pytest.mark.parametrize("stream", [b"", b"<a/>\0", b"too big", b"<a/>\0too big\0"])
+def test_discard_with_nothing_unfinished_changes_no_error(
+    codec: CodecModule, stream: bytes
+) -> None:
+    """What had stopped the stream, or nothing, is what is told afterwards."""
+    decoder = codec.Decoder(max_size=4)
+    decoder.feed(stream)
+    before = describe(decoder.error)
+
+    decoder.discard()
+
+    assert before == describe(decoder.error)
+    assert 0 == decoder.buffered
+
+
+def test_discard_inside_a_skipped_frame_tells_where_it_began(codec: CodecModule) -> None:
+    """A frame that is being skipped is unfinished, too."""
+    decoder = codec.Decoder(max_size=4, oversize="skip")
+    decoder.feed(b"<a/>\0too big")
+
+    decoder.discard()
+
+    assert ("IncompleteFrame", 5, b"") == describe(decoder.error)
+    assert (4, 0) == (decoder.payload_in, decoder.buffered)
+
+
 @pytest.mark.parametrize("data", [b"", b"<a/>\0"])
 @pytest.mark.parametrize("stream", [b"", b"<b", b"too big"])
 def test_feed_after_feed_eof_raises_invalid_state(

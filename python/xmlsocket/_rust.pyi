@@ -193,6 +193,19 @@ class Decoder:
 
         """
 
+    def discard(self) -> None:
+        """
+        Let go of the unfinished frame: nobody will hear its end.
+
+        For connections that are cut off and whose decoder lives on for its
+        counters. The stream is over as after `feed_eof`, but nothing is raised,
+        and the ``partial`` of an `IncompleteFrame` is empty.
+
+        Raises:
+            ConcurrencyError: If another thread is inside this decoder.
+
+        """
+
 @final
 class Outbox:
     """

@@ -513,6 +513,36 @@ class Decoder:
         finally:
             self._idle.append(None)
 
+    def discard(self) -> None:
+        """
+        Let go of the unfinished frame: nobody will hear its end.
+
+        For connections that are cut off and whose decoder lives on for its
+        counters. The stream is over as after `feed_eof`, but nothing is raised,
+        and the ``partial`` of an `IncompleteFrame` is empty.
+
+        Raises:
+            ConcurrencyError: If another thread is inside this decoder.
+
+        """
+        try:
+            self._idle.pop()
+        except IndexError:
+            raise ConcurrencyError("two threads are inside one decoder") from None
+        try:
+            if self._held or (self._skipped and not self._stopped):
+                offset = self._scanned - self._held - self._skipped
+                if self._latched is not None:  # by feed_eof(), which has gone before
+                    offset = self._latched[1]
+                self._latched = IncompleteFrame, offset, b""
+            self._dropped += self._held
+            self._held = 0
+            self._tail = b""
+            self._more = []
+            self._stopped = self._eof = True
+        finally:
+            self._idle.append(None)
+
     def _refuse(self, call: str) -> NoReturn:
         """Raise the reason for which nothing is decoded any more."""
         if self._eof:

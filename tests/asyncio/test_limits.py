@@ -342,10 +342,11 @@ async def test_memory_cut_drops_what_waits_and_raises_the_reason() -> None:
     async with crowd(1, limits=Limits(memory=limit)) as (server, (connection,), (peer,)):
         budget = server._memory
         budget.close()
-        await give(connection, peer, (b"x" * 500 + b"\0") * 2)
+        await give(connection, peer, (b"x" * 500 + b"\0") * 2 + b"unfinished")
         budget._look(0)
         budget._look(0)
 
+        assert 0 == connection._held()
         with pytest.raises(ConnectionClosedError, match=r"Limits\.memory") as caught:
             await connection.recv()
         assert CloseReason.MEMORY is caught.value.reason

@@ -351,6 +351,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
     def _cut(self, reason: CloseReason, cause: BaseException | None = None) -> None:
         """Close at once, but let the application have what has arrived."""
         self._end(reason, cause)
+        # A handler may go on for long; the frame that it waited for will not end.
+        self._decoder.discard()
         self._stop_input()
         self._refuse_output()
         self._transport.abort()
@@ -452,6 +454,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             self._input_ended()
         else:
             self._end(CloseReason.RESET, exc)
+            self._decoder.discard()
         self._stop_input()
         self._end_of_output()
         if self._server is None:

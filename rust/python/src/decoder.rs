@@ -178,6 +178,15 @@ impl Decoder {
         }
     }
 
+    /// Let go of the unfinished frame: nobody will hear its end.
+    fn discard(&self) -> PyResult<()> {
+        let mut stream = self.enter()?;
+        // What was unfinished is latched, and of no interest here.
+        let _ = stream.scanner.finish();
+        stream.tail.clear();
+        Ok(())
+    }
+
     /// What ended decoding, and what the next call raises, or ``None``.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
