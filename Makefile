@@ -22,6 +22,7 @@ MINUTES ?= 10
 SEED ?= 1
 TARGET ?= decode
 RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
+PYRIGHT := target/pyright/node_modules/pyright/index.js
 REPEAT ?= 1
 MODULE ?= flow
 SAMPLE ?= 0
@@ -176,6 +177,16 @@ lint: dev  ## ruff, rustfmt, clippy
 types: dev  ## mypy in strict mode, and the stub of the extension against the extension
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml xmlsocket._rust
+
+# It is asked for the types in an environment, which it finds by PATH only.
+$(PYRIGHT):
+	@command -v npm >/dev/null || { echo "npm is needed to install pyright (Debian: apt-get install npm)" >&2; exit 1; }
+	npm install --prefix target/pyright --no-audit --no-fund --ignore-scripts --loglevel=error pyright@1.1.414
+	@touch $@
+
+.PHONY: verifytypes
+verifytypes: dev $(PYRIGHT)  ## pyright's look at the package, as its users have it: every name has a known type
+	PATH="$(abspath $(BIN)):$$PATH" node $(PYRIGHT) --verifytypes xmlsocket --ignoreexternal
 
 .PHONY: format
 format: dev  ## rewrite the code as the linters want it

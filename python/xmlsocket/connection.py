@@ -440,10 +440,10 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self.accepted = 0
-        self.handler_errors = 0
-        self.policy_requests = 0
-        self.websockets = 0
+        self.accepted: int = 0
+        self.handler_errors: int = 0
+        self.policy_requests: int = 0
+        self.websockets: int = 0
         self.refused: collections.Counter[str] = collections.Counter()
         self.closed: collections.Counter[CloseReason] = collections.Counter()
         self._sums: collections.Counter[str] = collections.Counter()

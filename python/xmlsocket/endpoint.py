@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         @property
         def family(self) -> int: ...
 
-        def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+        def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
 
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Reserve",
     "bind",
     "bind_unix",
+    "drop_unsent",
     "format_address",
     "keep_alive",
     "unlink_unix",
@@ -45,6 +47,9 @@ _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT
 # Beyond Limits.send_timeout, so that the connection's own clock, which knows the
 # reason, is first with a peer that lives and does not read.
 _USER_TIMEOUT_MARGIN: Final = 5.0
+
+# On, for no seconds.
+_LINGER_NOT: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 # What accept() fails with when the process, or the system, has no descriptor left.
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
@@ -75,6 +80,17 @@ def keep_alive(sock: _HasOptions, send_timeout: float | None) -> None:
         if send_timeout is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = min(1000 * (send_timeout + _USER_TIMEOUT_MARGIN), 2**31 - 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(milliseconds))
+
+
+def drop_unsent(sock: _HasOptions) -> None:
+    """
+    Have closing ``sock`` drop what the peer did not take, and tell it so by a reset.
+
+    Otherwise the system would keep it, megabytes perhaps, for as long as it hopes
+    that the peer reads; and a peer that did in the end would see an end in order.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
 
 
 class Reserve:

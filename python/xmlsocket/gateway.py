@@ -174,7 +174,7 @@ class Gateway:
         ):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive or None, not {value!r}")
-        self.targets = {
+        self.targets: dict[str, Target] = {
             path: Target.parse(target) if isinstance(target, str) else target
             for path, target in targets.items()
         }

@@ -42,9 +42,9 @@ class PureOutbox:
         self._overhead = overhead
         self._blocks: collections.deque[bytes] = collections.deque()
         self.room: int | None = None
-        self.charge = 0
-        self.frames = 0
-        self.bytes = 0
+        self.charge: int = 0
+        self.frames: int = 0
+        self.bytes: int = 0
 
     def put(self, document: object, /) -> Coroutine[Any, Any, None] | None:  # noqa: ARG002
         """
@@ -109,7 +109,7 @@ class PureOutbox:
         self.room = None
 
 
-if IMPLEMENTATION == "rust":
+if TYPE_CHECKING or IMPLEMENTATION == "rust":
     from ._rust import Outbox
 else:
-    Outbox = PureOutbox  # type: ignore[assignment, misc]
+    Outbox = PureOutbox

@@ -192,9 +192,9 @@ class Policy:
         # Nothing to escape: domains and ports hold letters, digits and "-._*,".
         lines += map(str, grants)
         lines.append("</cross-domain-policy>")
-        self.grants = grants
-        self.site_control = site_control
-        self.reply = encode("\n".join(lines))
+        self.grants: tuple[Grant, ...] = grants
+        self.site_control: str | None = site_control
+        self.reply: bytes = encode("\n".join(lines))
 
     @classmethod
     def parse(cls, document: bytes) -> Policy:

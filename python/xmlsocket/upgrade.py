@@ -47,7 +47,7 @@ class Head:
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self.too_big = False
+        self.too_big: bool = False
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return the header, empty line included, and what follows; None until it is there."""

@@ -34,8 +34,8 @@ try:
     from websockets.server import ServerProtocol
     from websockets.typing import Origin
     from websockets.uri import parse_uri
-except ModuleNotFoundError as error:
-    if error.name != "websockets":
+except ModuleNotFoundError as _error:
+    if _error.name != "websockets":
         raise
     raise ModuleNotFoundError(
         "WebSocket needs the extra 'websocket': pip install 'xmlsocket[websocket]'",
@@ -128,7 +128,7 @@ class WebSocket(abc.ABC):
     def __init__(self, protocol: Protocol) -> None:
         self.status: int | None = None
         self.error: WebSocketError | None = None
-        self.finished = False
+        self.finished: bool = False
         self.path = ""
         self._protocol = protocol
         self._head = Head()
@@ -299,6 +299,8 @@ class ServerWebSocket(WebSocket):
 
     """
 
+    finished: bool
+    status: int | None
     _protocol: ServerProtocol
     _masks = False
 
@@ -311,7 +313,7 @@ class ServerWebSocket(WebSocket):
         trusted: TrustedProxies | None = None,
     ) -> None:
         super().__init__(ServerProtocol(max_size=_max_sizes(max_size), logger=_logger))
-        self.peer = peer
+        self.peer: Any = peer
         self._options = options or WebSocketOptions()
         self._trusted = trusted or TrustedProxies()
 
@@ -322,7 +324,7 @@ class ServerWebSocket(WebSocket):
         if not isinstance(request, Request):
             self._refuse(400, "malformed HTTP request")
             return
-        self.path = path_of(request)
+        self.path: str = path_of(request)
         answer = self._options.answer(request)
         if answer is not None:
             self._answer(answer)
@@ -364,6 +366,7 @@ class ClientWebSocket(WebSocket):
 
     """
 
+    status: int | None
     _protocol: ClientProtocol
     _masks = True
 
@@ -386,10 +389,12 @@ class ClientWebSocket(WebSocket):
             logger=_logger,
         )
         super().__init__(protocol)
-        self.host, self.port, self.secure = parsed.host, parsed.port, parsed.secure
+        self.host: str = parsed.host
+        self.port: int = parsed.port
+        self.secure: bool = parsed.secure
         request = protocol.connect()
         request.headers.update(headers or {})
-        self.path = path_of(request)
+        self.path: str = path_of(request)
         protocol.send_request(request)
         self._collect()
 

@@ -299,12 +299,13 @@ def run(text: str, folder: Path) -> int:
     page = _Run(folder)
     found = blocks(text)
     try:
-        for block in found:
-            try:
-                page.block(block)
-            except Exception as exc:
-                exc.add_note(f"in the block at line {block.line}")
-                raise
+        with contextlib.chdir(folder):
+            for block in found:
+                try:
+                    page.block(block)
+                except Exception as exc:
+                    exc.add_note(f"in the block at line {block.line}")
+                    raise
     finally:
         page.close()
     return len(found)

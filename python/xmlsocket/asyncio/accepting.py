@@ -67,7 +67,7 @@ class Listeners:
         logger: Logger,
         repeated: RepeatedLog,
     ) -> None:
-        self.sockets = tuple(sockets)
+        self.sockets: tuple[socket.socket, ...] = tuple(sockets)
         self._take = take
         self._repeated = repeated
         self._loop = asyncio.get_running_loop()

@@ -48,7 +48,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.places: collections.OrderedDict[Hashable, int] = collections.OrderedDict()
-        self.charge = 0
+        self.charge: int = 0
 
 
 class Backlog:

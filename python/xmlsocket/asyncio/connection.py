@@ -355,6 +355,8 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._decoder.discard()
         self._stop_input()
         self._refuse_output()
+        if self.close_reason is CloseReason.SLOW_PEER:
+            drop_unsent(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     def _relieve(self) -> bool:

@@ -67,8 +67,8 @@ class LoopShare:
     __slots__ = ("_clocks", "_dirty", "loop", "read_buffer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.read_buffer = ReadBuffer(2**16)
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.read_buffer: ReadBuffer = ReadBuffer(2**16)
         self._dirty: list[Output[Any]] = []
         self._clocks: dict[float, _Clock] = {}
 

@@ -74,7 +74,7 @@ class MemoryBudget:
         self._hurried = False
         self._unfinished = 0
         self._step = sys.maxsize if self._budget is None else self._budget // 8
-        self.charge = charge
+        self.charge: int = charge
         if self._budget is not None:
             share.watch(self, _PERIOD)
 

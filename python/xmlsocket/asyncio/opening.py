@@ -98,8 +98,8 @@ class Openings(Generic[T]):
         self.settings = settings
         self.make = make
         self.counters = counters
-        self.view = memoryview(bytearray(_ROOM))
-        self.closed = False
+        self.view: memoryview[int] = memoryview(bytearray(_ROOM))
+        self.closed: bool = False
         self._undecided: set[Entry[T]] = set()
 
     def entry(self) -> Entry[T]:

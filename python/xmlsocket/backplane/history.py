@@ -61,7 +61,7 @@ class Replay:
         self._entries: collections.deque[tuple[bytes, str | None, float]] = collections.deque(
             maxlen=history.documents
         )
-        self.size = 0
+        self.size: int = 0
 
     def add(self, frame: bytes, key: str | None, time: float) -> None:
         """Append a document and drop those that are too many or too old at ``time``."""

@@ -19,7 +19,7 @@ __all__ = ["app", "run"]
 
 # Plain help (rich_markup_mode=None): the examples keep their lines, and what is
 # read in a pipe is what is read in a terminal.
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="xmlsocket",
     add_completion=False,
     rich_markup_mode=None,

@@ -52,7 +52,7 @@ class LiveStats:
         self._clock = clock
         self._then = clock()
         self._before = dict.fromkeys(_RATES, 0)
-        self.interval = LINE_EVERY if self._live is None else TABLE_EVERY
+        self.interval: float = LINE_EVERY if self._live is None else TABLE_EVERY
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -122,8 +122,8 @@ class Chat:
     """
 
     def __init__(self, backplane: Backplane | None = None) -> None:
-        self.room = Room("chat", backplane=backplane)
-        self.relayed = 0
+        self.room: Room = Room("chat", backplane=backplane)
+        self.relayed: int = 0
 
     async def __call__(self, connection: Connection[bytes]) -> None:
         """Serve one client."""

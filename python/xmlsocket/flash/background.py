@@ -37,7 +37,7 @@ class Background:
     _current: ClassVar[Background | None] = None
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self._users = 0
         # A daemon: a script that ends takes its connections with it, as a movie
         # does. What it has sent is seen to by _end().

@@ -47,10 +47,10 @@ class Link:
         background: Background | None,
         turn: asyncio.Lock,
     ) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         # Held while a handler runs. A handler may run the loop (nest_asyncio and
         # its like do) and thereby the task of a link that it has just made.
-        self.turn = turn
+        self.turn: asyncio.Lock = turn
         self._owner = owner
         self._host, self._port = address
         self._background = background

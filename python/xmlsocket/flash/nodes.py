@@ -92,9 +92,9 @@ class Node:
         attributes: dict[str, str] | None = None,
         children: list[Node | str] | None = None,
     ) -> None:
-        self.name = name
-        self.attributes = {} if attributes is None else attributes
-        self.children = [] if children is None else children
+        self.name: str = name
+        self.attributes: dict[str, str] = {} if attributes is None else attributes
+        self.children: list[Node | str] = [] if children is None else children
 
     def __repr__(self) -> str:
         return (

@@ -58,9 +58,9 @@ class Document:
         doctype_decl: str | None = None,
     ) -> None:
         self.nodes: list[Node | str] = list(nodes)
-        self.status = status
-        self.xml_decl = xml_decl
-        self.doctype_decl = doctype_decl
+        self.status: Status = status
+        self.xml_decl: str | None = xml_decl
+        self.doctype_decl: str | None = doctype_decl
         self._fragment: etree._Element | None = None
 
     def __repr__(self) -> str:

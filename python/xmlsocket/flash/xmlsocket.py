@@ -100,7 +100,7 @@ class XMLSocket:
         logger: Logger | None = None,
     ) -> None:
         codec.Decoder(max_size=max_size)  # the decoder owns the rule for max_size
-        self.why = ""
+        self.why: str = ""
         self._ssl = ssl
         self._max_size = max_size
         self._limits = limits

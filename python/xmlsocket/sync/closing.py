@@ -183,6 +183,8 @@ class ClosableConnection(BaseConnection[T]):
             self._end(reason, cause)
             self._closing = self._input_over = self._output_over = True
             self._inside.append(threading.get_ident())
+        if reason is CloseReason.SLOW_PEER:
+            self._stream.drop_unsent()
         self._retire()
         self._leave()
 

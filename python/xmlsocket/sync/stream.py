@@ -94,8 +94,8 @@ class Stream:
         self._readable.register(sock, selectors.EVENT_READ)
         if wake is not None:
             self._readable.register(wake, selectors.EVENT_READ)
-        self.sending = threading.Lock()
-        self.closing = False
+        self.sending: threading.Lock = threading.Lock()
+        self.closing: bool = False
         self.send_timeout: float | None = None
         self._stuck = False
         self._writer = 0

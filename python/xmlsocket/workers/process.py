@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..stats import WorkerStats
 from .child import ABORT, DRAIN, REPORT, run
 from .report import Report
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnContext
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnContext, SpawnProcess
 
     from .child import Start
     from .sockets import Share
@@ -55,14 +56,15 @@ class Worker:
     def __init__(self, context: SpawnContext, number: int, share: Share, task: Task) -> None:
         self.number = number
         self.ready = False
-        self.draining = False
-        self.failed = False
+        self.draining: bool = False
+        self.failed: bool = False
         self.last: Report | None = None
         self._asked = False
         self._timer: asyncio.TimerHandle | None = None
         self._timeout = task.timeout
+        self.pipe: Connection[Any, Any]
         self.pipe, other = context.Pipe()
-        self.process = context.Process(
+        self.process: SpawnProcess = context.Process(
             target=run,
             args=(task.start, share, other, task.timeout, task.uvloop),
             name=f"xmlsocket-worker-{number}",
@@ -76,7 +78,7 @@ class Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             other.close()
-        self.pid = self.process.pid or 0
+        self.pid: int = self.process.pid or 0
 
     def stats(self) -> WorkerStats:
         """Return its figures as it last told them."""

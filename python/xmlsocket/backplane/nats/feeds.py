@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DELAYS", "Feed", "LiveFeed", "leave", "listen"]
 
-logger = logging.getLogger("xmlsocket.backplane")
+logger: Final = logging.getLogger("xmlsocket.backplane")
 
 # Messages and bytes that wait in nats-py for one room before it drops some: this
 # loop is blocked for long if there are so many.
@@ -70,7 +70,7 @@ class Feed:
 
     def __init__(self, subject: str, link: Link, counters: Counters) -> None:
         self.subscribers: dict[Deliver, None] = {}
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Event = asyncio.Event()
         self._subject = subject
         self._link = link
         self._counters = counters

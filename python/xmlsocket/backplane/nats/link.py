@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 try:
     import nats.errors
     from nats.aio.client import Client
-except ModuleNotFoundError as exc:  # pragma: no cover - a matter of what is installed
-    if exc.name != "nats":
+except ModuleNotFoundError as _error:  # pragma: no cover - a matter of what is installed
+    if _error.name != "nats":
         raise
     raise ModuleNotFoundError(
         "the NATS backplane needs nats-py: pip install 'xmlsocket[nats]'", name="nats"
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Link", "Session"]
 
-logger = logging.getLogger("xmlsocket.backplane")
+logger: Final = logging.getLogger("xmlsocket.backplane")
 
 # Seconds between attempts to come back: the first one, then up to the last.
 _DELAYS: Final = (0.05, 2.0)
@@ -52,9 +52,9 @@ class Session:
     """
 
     def __init__(self, slow: Callable[[], None]) -> None:
-        self.client = Client()
+        self.client: Client = Client()
         self._slow = slow
-        self.ended = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
         self.error: Exception | None = None
         self.created = ""  # when the stream was made that it uses
         self._denied = False
@@ -141,7 +141,7 @@ class Link:
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self.losses = 0
+        self.losses: int = 0
 
     @property
     def up(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outgoing"]
 
-logger = logging.getLogger("xmlsocket.backplane")
+logger: Final = logging.getLogger("xmlsocket.backplane")
 
 # Charged for a document that waits, beyond its length.
 _OVERHEAD: Final = 256
@@ -98,7 +98,7 @@ class Outgoing:
         self._number = 0
         self._full = False
         self._closed = False
-        self.waiting = 0
+        self.waiting: int = 0
 
     def put(
         self,

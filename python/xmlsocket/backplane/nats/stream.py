@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamFeed", "open_stream"]
 
-logger = logging.getLogger("xmlsocket.backplane")
+logger: Final = logging.getLogger("xmlsocket.backplane")
 
 # After so many heartbeats without any message the consumer is taken for gone: the
 # server that had it may have died, which none of the others tells.
