@@ -89,7 +89,7 @@ def drop_unsent(sock: _HasOptions) -> None:
     Otherwise the system would keep it, megabytes perhaps, for as long as it hopes
     that the peer reads; and a peer that did in the end would see an end in order.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: uvloop's, closed already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
 
 

@@ -52,6 +52,21 @@ async def test_send_timeout_cuts_a_peer_that_takes_nothing() -> None:
         assert CloseReason.SLOW_PEER is caught.value.reason is connection.close_reason
 
 
+async def test_send_timeout_resets_the_peer_that_it_cuts() -> None:
+    """A peer that reads in the end learns that it was cut off; it sees no end in order."""
+    async with raw(limits=Limits(send_timeout=0.1)) as (connection, reader, writer):
+        transport_of(writer).pause_reading()
+        with contextlib.suppress(ConnectionClosedError):
+            while True:
+                await connection.send(CHUNK)
+        await connection.wait_closed()
+        transport_of(writer).resume_reading()
+
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(2**20):
+                pass
+
+
 async def test_send_timeout_cuts_over_tls() -> None:
     """With TLS a peer that takes nothing is cut off too."""
     server_context, client_context = contexts()

@@ -333,6 +333,18 @@ def test_send_timeout_cuts_a_peer_that_takes_nothing() -> None:
         connection.wait_closed()
 
 
+def test_send_timeout_resets_the_peer_that_it_cuts() -> None:
+    """A peer that reads in the end learns that it was cut off; it sees no end in order."""
+    with raw(limits=Limits(send_timeout=0.1)) as (connection, peer):
+        with pytest.raises(ConnectionClosedError):
+            connection.send(b"x" * LARGE)
+        connection.wait_closed()
+
+        with pytest.raises(ConnectionResetError):
+            while peer.recv(2**20):
+                pass
+
+
 def test_send_timeout_cuts_over_tls() -> None:
     """With TLS a peer that takes nothing is cut off too."""
     with raw(tls=contexts(), limits=Limits(send_timeout=0.1)) as (connection, _):

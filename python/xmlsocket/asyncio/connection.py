@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from ..connection import Settings, to_frame
+from ..endpoint import drop_unsent
 from ..exceptions import (
     CloseReason,
     ConcurrencyError,

@@ -16,6 +16,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from ..endpoint import drop_unsent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -223,6 +225,10 @@ class Stream:
                     return
                 left -= len(data)
                 unread = True
+
+    def drop_unsent(self) -> None:
+        """Have closing drop what the peer did not take."""
+        drop_unsent(self._sock)
 
     def shutdown(self) -> None:
         """End both directions and so wake every thread that waits for the socket."""
