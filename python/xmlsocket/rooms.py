@@ -101,7 +101,13 @@ class Room:
         return frozenset(self._members)
 
     def join(self, connection: Connection[Any]) -> None:
-        """Add a connection; one that is a member or has ended is passed over."""
+        """
+        Add a connection.
+
+        Args:
+            connection: Who joins; one that is a member or has ended is passed over.
+
+        """
         if connection in self._members:
             return
         rooms = _joined.get(connection)
@@ -117,7 +123,13 @@ class Room:
             self._send([connection], frame, key)
 
     def leave(self, connection: Connection[Any]) -> None:
-        """Remove a connection, if it is a member; what it was sent before still goes."""
+        """
+        Remove a connection; what it was sent before still goes.
+
+        Args:
+            connection: Who leaves; one that is no member is passed over.
+
+        """
         if connection in self._members:
             _joined[connection].discard(self)
             self._remove(connection)

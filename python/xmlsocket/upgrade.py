@@ -152,6 +152,10 @@ class WebSocketOptions:
         """
         Tell how a request is to be answered.
 
+        Args:
+            request: Its path, and of its headers ``Host``, ``Origin`` and those
+                that make it an upgrade.
+
         Returns:
             The page or refusal to send, or None for an upgrade to go on with.
 

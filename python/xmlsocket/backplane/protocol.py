@@ -53,7 +53,14 @@ class Backplane(Protocol):
         ...
 
     def unsubscribe(self, name: str, deliver: Deliver, /) -> None:
-        """Deliver no more: the room has lost its last member."""
+        """
+        Deliver no more: the room has lost its last member.
+
+        Args:
+            name: Name of the room, as given to `subscribe`.
+            deliver: What was given to `subscribe`.
+
+        """
         ...
 
     def publish(
@@ -85,5 +92,12 @@ class Backplane(Protocol):
 
         That is the end of what was delivered to the room so far; what is not
         delivered yet will be.
+
+        Args:
+            name: Name of the room, as given to `subscribe`.
+
+        Returns:
+            Frames, delimiters included, and their keys, the oldest first.
+
         """
         ...

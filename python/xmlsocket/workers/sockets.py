@@ -84,6 +84,13 @@ def adopt(descriptor: int) -> socket.socket:
     """
     Take over a listening TCP socket that this process was started with.
 
+    Args:
+        descriptor: The number under which it is open, such as 3. It belongs to
+            the socket from then on.
+
+    Returns:
+        The socket, which does not block and is not inherited by children.
+
     Raises:
         ValueError: If the descriptor is something else, or nothing.
 

@@ -1,0 +1,178 @@
+"""The reference: every public name is in it, with a docstring that says enough."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+import xmlsocket
+import xmlsocket.asyncio
+import xmlsocket.backplane.nats
+import xmlsocket.codec
+import xmlsocket.flash
+import xmlsocket.pure
+import xmlsocket.sync
+import xmlsocket.testing
+import xmlsocket.workers
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+MODULES = (
+    xmlsocket,
+    xmlsocket.asyncio,
+    xmlsocket.sync,
+    xmlsocket.codec,
+    xmlsocket.flash,
+    xmlsocket.testing,
+    xmlsocket.workers,
+    xmlsocket.backplane,
+    xmlsocket.backplane.nats,
+)
+
+
+class Name(NamedTuple):
+    """A public name."""
+
+    module: ModuleType
+    name: str
+
+    @property
+    def value(self) -> Any:
+        """What it stands for."""
+        return getattr(self.module, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.module.__name__}.{self.name}"
+
+
+NAMES = [
+    Name(module, name)
+    for module in MODULES
+    for name in module.__all__
+    if not inspect.ismodule(getattr(module, name))
+]
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the names that reference pages have directives for, by module."""
+    found: dict[str, set[str]] = {}
+    for page in REFERENCE.glob("*.rst"):
+        module = "xmlsocket"
+        for directive, argument in re.findall(
+            r"^\.\. ((?:py:|auto)\w+):: (\S+)", page.read_text("utf-8"), re.MULTILINE
+        ):
+            if directive == "py:currentmodule":
+                module = argument
+            else:
+                found.setdefault(module, set()).add(argument)
+    return found
+
+
+def described(value: Any) -> str:
+    """Return the whole docstring: that of the twin for what the extension has."""
+    twin = getattr(xmlsocket.pure, getattr(value, "__name__", ""), None)
+    from_rust = getattr(value, "__module__", "") == "xmlsocket._rust"
+    return inspect.getdoc(twin if from_rust and twin is not None else value) or ""
+
+
+def members(value: type) -> list[tuple[str, Any]]:
+    """Return the public methods and properties that a class of the package defines itself."""
+    return [
+        (name, member.fget if isinstance(member, property) else member)
+        for base in value.__mro__
+        if base.__module__.startswith("xmlsocket")
+        for name, member in vars(base).items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, property))
+    ]
+
+
+def module_of(module: str) -> ModuleType:
+    """Return a module of the package by its dotted name."""
+    found: Any = xmlsocket
+    for part in module.split(".")[1:]:
+        found = getattr(found, part)
+    assert isinstance(found, ModuleType)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES, ids=str)
+def test_public_name_is_in_the_reference(name: Name) -> None:
+    """A page of the reference has it, under one of the modules that export it."""
+    pages = documented()
+    places = {
+        module for module in pages if getattr(module_of(module), name.name, None) is name.value
+    }
+
+    assert any(name.name in pages[module] for module in places), f"{name} is on no page"
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if callable(n.value)], ids=str)
+def test_public_name_has_a_docstring(name: Name) -> None:
+    """Functions and classes say what they are, in a sentence."""
+    summary = described(name.value).partition("\n")[0]
+
+    assert summary.endswith((".", "::")), f"{name}: {summary!r}"
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isclass(n.value)], ids=str)
+def test_public_class_has_docstrings_on_its_members(name: Name) -> None:
+    """So does each of their methods and properties."""
+    silent = [member for member, value in members(name.value) if not inspect.getdoc(value)]
+
+    assert [] == silent
+
+
+def silent_arguments(function: Any) -> list[str]:
+    """Return the arguments of a function that its docstring does not describe."""
+    section = described(function).partition("Args:")[2]
+    arguments = [name for name in inspect.signature(function).parameters if name != "self"]
+    return [
+        name
+        for name in arguments
+        if not re.search(rf"^    \*{{0,2}}{name}:", section, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(n.value)], ids=str)
+def test_public_function_describes_its_arguments(name: Name) -> None:
+    """Each argument of a function stands under ``Args``."""
+    assert [] == silent_arguments(name.value)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isclass(n.value)], ids=str)
+def test_public_class_describes_the_arguments_of_its_methods(name: Name) -> None:
+    """So does each of a method, unless the interface that it implements tells."""
+    told = set(vars(asyncio.BufferedProtocol)) | set(vars(asyncio.BaseProtocol))
+    if name.value is not xmlsocket.Backplane:
+        told |= set(vars(xmlsocket.Backplane))
+    silent = {
+        f"{method}({argument})"
+        for method, value in members(name.value)
+        if inspect.isfunction(value) and method not in told
+        for argument in silent_arguments(value)
+    }
+
+    assert set() == silent
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isclass(n.value)], ids=str)
+def test_public_class_describes_what_it_is_made_of(name: Name) -> None:
+    """Arguments of a constructor and fields of a record stand in the class's docstring."""
+    # Made by functions, by looking up a value, or by nobody.
+    if name.name in {"Connect", "Connection", "Serve", "Server"} or issubclass(
+        name.value, enum.Enum | Protocol
+    ):
+        return
+    if issubclass(name.value, Exception) and "__init__" not in vars(name.value):
+        return  # its base tells
+    text = described(name.value)
+    value = getattr(xmlsocket.pure, name.name, name.value)
+    arguments = set(inspect.signature(value).parameters) - {"args", "kwargs"}
+
+    assert set() == {a for a in arguments if not re.search(rf"^    {a}:", text, re.MULTILINE)}
