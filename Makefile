@@ -101,7 +101,7 @@ test-python: dev fault-tools  ## the Python tests that take no longer than a mom
 	$(PYTEST) -q -m 'not slow'
 
 .PHONY: test-all
-test-all: dev e2e-tools fault-tools coverage test-uvloop test-pure test-wheel  ## all tests, on every loop and codec, and from the wheel
+test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel  ## all tests, on every loop and codec, and from the wheel
 
 .PHONY: coverage
 coverage: dev  ## all Python tests, slow ones included, with their branch coverage
@@ -240,7 +240,7 @@ wheel: $(VENV)/.packages  ## the wheel and the sdist, into dist/
 	@ls -l dist
 
 .PHONY: test-wheel
-test-wheel: wheel  ## the tests against the wheel, without the source tree; the wheel again from the sdist
+test-wheel: wheel  ## the tests against the wheel, without the source tree, on both codecs; the wheel again from the sdist
 	@$(PY) tests/packaging.py dist
 
 .PHONY: clean
