@@ -24,7 +24,10 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What the tests read besides the package: nothing under python/ or rust/.
-NEEDED = ("tests", "benches", "examples", "docs", "pyproject.toml", "README.md")
+NEEDED = (
+    *("tests", "benches", "examples", "docs", "pyproject.toml", "Cargo.toml", "Makefile"),
+    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+)
 
 EXTRAS = "cli,websocket,nats"
 
@@ -130,13 +133,16 @@ def others() -> dict[str, pathlib.Path]:
     return found
 
 
+_made = shutil.ignore_patterns("__pycache__", "_build")
+
+
 def copy_tests(away: pathlib.Path) -> None:
     """Copy what the tests need, and not the package."""
     away.mkdir()
     for item in NEEDED:
         source = ROOT / item
         if source.is_dir():
-            shutil.copytree(source, away / item, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, away / item, ignore=_made)
         elif source.exists():
             shutil.copy(source, away)
 
