@@ -24,6 +24,7 @@ PAGES = {
     "SECURITY.md": "project/security-policy.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "docs/README.md": "project/documentation.md",
     "benches/README.md": "project/benches.md",
     "benches/record/servers/README.md": "project/record-servers.md",
     "benches/record/codec/README.md": "project/record-codec.md",
@@ -49,15 +50,13 @@ def rewrite(text: str, page: Path, written_in: Path) -> str:
         if "://" in target or target.startswith("mailto:"):
             return match.group(0)
         file = Path(os.path.normpath(written_in / target))
-        if file.is_relative_to(DOCS):
-            found = file
-        else:
-            name = file.relative_to(ROOT).as_posix()
-            if not file.suffix:
-                # A folder, which has no page; its name says where to look.
-                return f"]({_relative(DOCS / 'project' / 'files.md', page)})"
-            found = DOCS / PAGES[name] if name in PAGES else file
-        return f"]({_relative(found, page)}{anchor}{title})"
+        shown = PAGES.get(file.relative_to(ROOT).as_posix())
+        if shown is not None:
+            file = DOCS / shown
+        elif not file.suffix and not file.is_relative_to(DOCS):
+            # A folder, which has no page; its name says where to look.
+            return f"]({_relative(DOCS / 'project' / 'files.md', page)})"
+        return f"]({_relative(file, page)}{anchor}{title})"
 
     return _TARGET.sub(replace, text)
 
