@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-CODE := python tests benches examples docs
+CODE := python tests benches examples docs/conf.py docs/_ext
 # Outside of the workspace, and here without libFuzzer, for stable Rust.
 FUZZ := --locked --manifest-path rust/fuzz/Cargo.toml --no-default-features --target-dir target/fuzz
 SECONDS ?= 60
