@@ -289,6 +289,14 @@ def unix_connect(path: str | os.PathLike[str], **options: Any) -> Connect[Any]:
         **options: Those of `connect`, without ``host`` and ``port``; ``kwargs``
             are handed to the event loop's ``create_unix_connection``.
 
+    Returns:
+        An object to await, or to use in ``async with`` or ``async for``.
+
+    Raises:
+        OSError: When awaited: if nobody listens there, or it may not be opened.
+        TimeoutError: When awaited: after ``open_timeout`` seconds.
+        ValueError: If an option makes no sense.
+
     """
     connecting = connect(**options)
     connecting._address = os.fspath(path)  # noqa: SLF001 - the one thing that differs

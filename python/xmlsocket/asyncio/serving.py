@@ -289,6 +289,13 @@ def unix_serve(
         backlog: Connections that the system keeps waiting to be accepted.
         **options: Those of `serve`, without ``host``, ``port`` and ``sock``.
 
+    Returns:
+        An object to await, or to use in ``async with``; both give the `Server`.
+
+    Raises:
+        OSError: When awaited: if the socket cannot be made, for instance because a file is there.
+        ValueError: If an option makes no sense.
+
     """
 
     async def listen() -> list[socket.socket]:

@@ -175,6 +175,14 @@ def unix_connect(path: str | os.PathLike[str], **options: Any) -> Connection[Any
         path: Where the socket is.
         **options: Those of `connect`, without ``host`` and ``port``.
 
+    Returns:
+        The open connection.
+
+    Raises:
+        OSError: If nobody listens there, or it may not be opened.
+        TimeoutError: After ``open_timeout`` seconds.
+        ValueError: If an option makes no sense.
+
     """
     return connect(path=os.fspath(path), **options)
 
@@ -306,6 +314,13 @@ def reconnect(
         host: Name or address of the server.
         port: Its port.
         **options: Those of `connect`.
+
+    Yields:
+        An open connection.
+
+    Raises:
+        ssl.SSLCertVerificationError: If the server's certificate does not verify.
+        ValueError: If an option makes no sense.
 
     """
     logger = options.get("logger") or logging.getLogger(_LOGGER)

@@ -210,6 +210,13 @@ def unix_serve(
         backlog: Connections that the system keeps waiting to be accepted.
         **options: Those of `serve`, without ``host``, ``port`` and ``sock``.
 
+    Returns:
+        The server, which accepts connections already.
+
+    Raises:
+        OSError: If the socket cannot be made, for instance because a file is there.
+        ValueError: If an option makes no sense.
+
     """
     listener = bind_unix(path, backlog=backlog)
     try:
