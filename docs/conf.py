@@ -41,6 +41,7 @@ python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # the default underlines what is imported
 html_title = "xmlsocket"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
