@@ -479,7 +479,7 @@ def test_node_repr_is_short_and_escaped() -> None:
     node = Node("\x1b[2J" + "n" * 99, {"a": "b"}, ["c", Node("d")])
 
     assert repr(node) == (
-        "<Node '\\x1b[2J" + "n" * 36 + "… (63 more characters)', 1 attributes, 2 children>"
+        "<Node '\\x1b[2J" + "n" * 33 + "… (66 more characters)', 1 attributes, 2 children>"
     )
 
 
