@@ -198,9 +198,10 @@ def test_figures_of_all_workers_are_summed() -> None:
 
         assert {(pid, "ready") for pid in pids} == {tuple(worker) for worker in seen["workers"]}
         assert seen["frames_in"] >= 2
-        os.kill(min(pids), signal.SIGKILL)
-        seen = server.observed(lambda seen: seen["restarts"] == 1)
-        assert seen["connections"] < 6
+        # Both, for the kernel may have given all six to one of them.
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        server.observed(lambda seen: seen["restarts"] == 2 and seen["connections"] == 0)
         for peer in peers:
             peer.close()
         assert 0 == server.end()[0]
