@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import sys
 
 import pytest
 
@@ -20,7 +21,10 @@ async def test_soak_rounds_reach_a_plateau() -> None:
         # The first rounds fill caches: parsers, interned names, the loop's own.
         taken = [await soak.round(visits=1) for _ in range(5)]
 
-    assert [] == growth(taken)
+    tells = growth(taken)
+    if sys.gettrace() is not None:  # coverage.py keeps what it has seen
+        tells = [line for line in tells if not line.startswith("traced: ")]
+    assert [] == tells
     assert {5 * 6} == set(soak.visits.values())
 
 
