@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .definitions import Peer, Row
     from .results import Outcome
 
-__all__ = ["COLOURS", "INK", "SERIES", "draw_all"]
+__all__ = ["COLOURS", "INK", "SERIES", "STYLE", "draw_all", "save"]
 
 
 INK = "#7b828c"
@@ -39,7 +39,7 @@ COLOURS = {"ours": "#2f81f7", "rival": "#c4701a", "limit": "#858b94"}
 SERIES = ("#2f81f7", "#c4701a", "#2f9e60", "#b565d9", "#d9534f", "#858b94", "#1f9aa8", "#a08a20")
 """One after the other, for curves."""
 
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",  # text stays text: small files, the reader's font
     "svg.hashsalt": "xmlsocket",  # the same results give the same file
     "font.family": "sans-serif",
@@ -68,16 +68,21 @@ def draw_all(folder: Path, outcomes: Sequence[Outcome], peers: Mapping[str, Peer
             if row.plot is not None and measured:
                 figures.setdefault(row.plot, []).append((outcome, row))
     paths = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, panels in figures.items():
             figure = _FIGURES[name](panels, peers)
             path = folder / f"{name}.svg"
-            figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
-            # The backend leaves spaces at the ends of lines.
-            text = "\n".join(line.rstrip() for line in path.read_text("utf-8").splitlines())
-            path.write_text(text + "\n", "utf-8")
+            save(figure, path)
             paths.append(path)
     return paths
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a file that is the same whenever it is made of the same."""
+    figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
+    # The backend leaves spaces at the ends of lines.
+    text = "\n".join(line.rstrip() for line in path.read_text("utf-8").splitlines())
+    path.write_text(text + "\n", "utf-8")
 
 
 def _kind(name: str, peers: Mapping[str, Peer]) -> str:
