@@ -66,7 +66,7 @@ def _power(players: int) -> str:
 
 
 def _cores(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.05 else "0"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.05 else "<0.1"
 
 
 def fleet_table(
@@ -198,12 +198,12 @@ def fill(text: str, results: Mapping[str, Any]) -> str:
         "fleets": fleet_table(Figures.of(results)),
     }
     for name, shown in made.items():
-        start, end = f"<!-- table: {name} -->\n\n", "\n\n<!-- end -->"
+        start, end = f"<!-- table: {name} -->\n", "\n<!-- end -->"
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)
         if not found:
             raise ValueError(f"the page has no table {name}")
-        text = f"{before}{start}{shown}{end}{after}"
+        text = f"{before}{start}\n{shown}\n{end}{after}"
     return text
 
 
