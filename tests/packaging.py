@@ -25,7 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What the tests read besides the package: nothing under python/ or rust/.
 NEEDED = (
-    *("tests", "benches", "examples", "docs", "pyproject.toml", "Cargo.toml", "Makefile"),
+    *("tests", "benches", "examples", "docs", "pyproject.toml"),
+    *("Cargo.toml", "Cargo.lock", "Makefile"),
     *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
 

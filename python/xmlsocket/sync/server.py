@@ -205,6 +205,8 @@ class Server(Generic[T]):
                 return
             self._admission.enter(thread, site)
             self._threads.add(thread)
+            if self._ssl is not None:
+                self._shake_hands(thread, sock)
         keep_alive(sock, self._settings.limits.send_timeout)
         try:
             thread.start()
@@ -216,6 +218,7 @@ class Server(Generic[T]):
 
     def _forget(self, thread: threading.Thread) -> None:
         self._threads.discard(thread)
+        self._handshakes.pop(thread, None)
         self._admission.leave(thread)
 
     def _pause(self, cause: object) -> None:
@@ -288,7 +291,6 @@ class Server(Generic[T]):
             return Stream(sock, wake=self._wake)
         stream = TLSStream(sock, self._ssl, server_side=True, wake=self._wake)
         timeout = self._settings.open_timeout
-        self._shake_hands(sock)
         try:
             stream.handshake(None if timeout is None else time.monotonic() + timeout)
         finally:
@@ -296,13 +298,11 @@ class Server(Generic[T]):
                 self._handshakes.pop(threading.current_thread(), None)
         return stream
 
-    def _shake_hands(self, sock: socket.socket) -> None:
+    def _shake_hands(self, thread: threading.Thread, sock: socket.socket) -> None:
         """Note a handshake; break off the oldest if there are too many."""
         limit = self._settings.limits.handshakes
-        with self._changed:
-            self._handshakes[threading.current_thread()] = sock
-            if limit is None or len(self._handshakes) <= limit:
-                return
+        self._handshakes[thread] = sock
+        if limit is not None and len(self._handshakes) > limit:
             stalled = self._handshakes.pop(next(iter(self._handshakes)))
             self._admission.stalled(limit)
             # Its thread, which waits for the peer, meets the end of the stream.
