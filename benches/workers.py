@@ -128,16 +128,23 @@ def compare(name: str, in_flight: int, rounds: int, seconds: float) -> str:
     ratios = [two.rate / one.rate for one, two in zip(*samples.values(), strict=True)]
     lines = []
     for workers, row in samples.items():
-        cells = [f"{median(row, field):.2f}" for field in ("workers", "generator", "idle")]
+        shares = [median(row, field) for field in ("workers", "generator", "idle")]
+        shares.append(max(0.0, (os.cpu_count() or 1) - sum(shares)))
+        cells = [f"{share:.2f}" for share in shares]
         rate = f"{median(row, 'rate'):,.0f} | {median(row, 'rate') / median(row, 'workers'):,.0f}"
         lines.append(f"| {name} | {workers} | {rate} | {' | '.join(cells)} | |")
+    spent = [
+        (two.rate / two.workers) / (one.rate / one.workers)
+        for one, two in zip(*samples.values(), strict=True)
+    ]
     spread = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} … {max(ratios):.2f})"
     lines[-1] = lines[-1].removesuffix("|") + f"{spread} |"
     # All cores, divided by what one worker's rate takes of them, generator included.
     one = samples[1]
     taken = median(one, "workers") + median(one, "generator")
     bound = (os.cpu_count() or 1) / taken
-    lines.append(f"| | | | | | | | at most {bound:.2f} |")
+    work = f"{statistics.median(spent):.2f} ({min(spent):.2f} … {max(spent):.2f})"
+    lines.append(f"| | | | {work} | | | | | at most {bound:.2f} |")
     return "\n".join(lines)
 
 
@@ -157,22 +164,24 @@ def report(rounds: int, seconds: float) -> str:
     where = ", ".join(
         f"{name} {found[name]}" for name in ("processor", "cores", "system", "Python", "xmlsocket")
     )
+    shares = "workers | generator | idle | others"
     return f"""# Two workers against one
 
 `python -m benches.workers --record --rounds {rounds} --seconds {seconds:g}`: echo of
 {SIZE}-byte documents over {CONNECTIONS} connections. {where}.
 
-| work | workers | frames/s | per processor second | workers | generator | idle | two : one |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| work | workers | frames/s | per processor second | {shares} | two : one |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
 `documents` parses each document with lxml and serializes the answer; `batches` sends raw frames
-back and parses nothing. The generator runs on the same cores. The three
-columns before the ratio are cores in use. "At most" is what it can
-reach here: all cores, divided by the cores that one worker and the generator that feeds it take.
-Cores that are neither idle nor used by the two belong to other programs and to the kernel. Where
-two workers do fewer frames in a second of their own processor time than one does, the cores are not
-as quick together as alone: they share a physical core, caches, or the machine with others.
+back and parses nothing. The generator runs on the same cores. The columns before the ratio are
+cores in use; `others` are other programs, and what the kernel does on nobody's account. "At most"
+is what the ratio can reach here: all cores, divided by the cores that one worker and the generator
+that feeds it take. Below each pair are the frames of a processor second, two workers : one. Where
+that is near 1, workers cost each other nothing, and what the ratio lacks is time on a core that
+others had; where it is less, the cores are not as quick together as alone: they share a physical
+core, caches, or the machine with others.
 """
 
 
