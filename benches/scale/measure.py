@@ -66,7 +66,7 @@ def _measure_costs(kind: str, seconds: float) -> tuple[Costs, dict[str, float]]:
         The costs, and of the runs with two nodes: ``nats``, its processor seconds for each
         message with its delivery to one node (with a history, to both and an answer);
         ``together``, documents in a message; ``headers``, bytes of a message's headers;
-        ``load``, the share of its core that the busiest node took.
+        ``load``, the most of a core that a node took that sends nothing to NATS.
 
     """
     latest = kind == "latest"

@@ -216,7 +216,8 @@ def page(results: Mapping[str, Any]) -> str:
 Made by `{results["command"]}`. Each node, NATS and the clients were a process of
 their own; all shared {results["machine"]["cores"]} cores, of which {results["others"]:.2f} were
 taken by other programs on average. Figures are processor time, medians of {results["rounds"]}
-rounds, for documents of 128 bytes that come one by one. The busiest node took {load:.0%} of a core.
+rounds, for documents of 128 bytes that come one by one. Nodes that send
+nothing to NATS took up to {load:.0%} of a core, those that do took more.
 How each figure is got stands in `benches/scale/measure.py`, the model in `benches/scale/model.py`.
 
 ## Costs

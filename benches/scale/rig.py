@@ -225,7 +225,7 @@ def run(plan: Plan) -> Sample:
 
 def steady(plan: Plan, tries: int = 3) -> Sample:
     """Run a plan again while many documents leave late, and return the run with the fewest."""
-    samples = []
+    samples: list[Sample] = []
     while not samples or (samples[-1].late > LATE_MAX and len(samples) < tries):
         samples.append(run(plan))
     return min(samples, key=lambda sample: sample.late)
