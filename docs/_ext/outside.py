@@ -28,6 +28,9 @@ PAGES = {
     "benches/README.md": "project/benches.md",
     "benches/record/servers/README.md": "project/record-servers.md",
     "benches/record/codec/README.md": "project/record-codec.md",
+    "benches/record/attacks/README.md": "project/record-attacks.md",
+    "benches/record/scale/README.md": "project/record-scale.md",
+    "benches/record/workers.md": "project/record-workers.md",
 }
 _SHOWN = {page: file for file, page in PAGES.items() if page != "index.md"}
 # ](target) or ](target "title"), of links and pictures.
