@@ -20,6 +20,7 @@ import xmlsocket.flash
 import xmlsocket.pure
 import xmlsocket.sync
 import xmlsocket.testing
+import xmlsocket.testing.conformance
 import xmlsocket.workers
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -30,6 +31,7 @@ MODULES = (
     xmlsocket.codec,
     xmlsocket.flash,
     xmlsocket.testing,
+    xmlsocket.testing.conformance,
     xmlsocket.workers,
     xmlsocket.backplane,
     xmlsocket.backplane.nats,
