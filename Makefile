@@ -93,7 +93,7 @@ test: lint types test-rust test-python  ## lint, types, Rust and Python tests: a
 
 .PHONY: test-rust
 test-rust:  ## the tests of the codec crate, of the load generator, and the kept fuzz inputs
-	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-bench
+	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-bench --features xmlsocket-codec/tokio
 	cargo test --quiet $(FUZZ)
 
 .PHONY: test-python
@@ -169,7 +169,7 @@ lint: dev  ## ruff, rustfmt, clippy
 	$(BIN)/ruff check --quiet $(CODE)
 	$(BIN)/ruff format --quiet --check $(CODE)
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --quiet --locked --workspace --all-targets --features xmlsocket-codec/tokio -- --deny warnings
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --quiet $(FUZZ) --all-targets -- --deny warnings
 

@@ -12,6 +12,17 @@ const KEEP: usize = 4096;
 /// Splits a stream into frames, piece by piece.
 ///
 /// See the [crate's documentation](crate) for an example and the guarantees.
+///
+/// ```
+/// use xmlsocket_codec::Decoder;
+///
+/// let mut decoder = Decoder::new();
+/// let mut frames = Vec::new();
+/// decoder.feed(b"<a/>\0<b", |frame| frames.push(frame.to_vec()))?;
+/// decoder.feed(b"/>\0", |frame| frames.push(frame.to_vec()))?;
+/// assert_eq!(frames, [b"<a/>", b"<b/>"]);
+/// # Ok::<(), xmlsocket_codec::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     scanner: Scanner,
@@ -21,12 +32,26 @@ pub struct Decoder {
 
 impl Decoder {
     /// Returns a decoder with the [default limits](Config::default).
+    ///
+    /// ```
+    /// let decoder = xmlsocket_codec::Decoder::new();
+    /// assert_eq!(decoder.scanner().config().max_size, Some(1 << 20));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Returns a decoder with the limits of `config`.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Decoder};
+    ///
+    /// let mut decoder = Decoder::with_config(Config { skip_empty: true, ..Config::default() });
+    /// decoder.feed(b"\0\0", |_| unreachable!())?;
+    /// assert_eq!(decoder.scanner().empty_skipped(), 2);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn with_config(config: Config) -> Self {
         Self {
@@ -36,12 +61,27 @@ impl Decoder {
     }
 
     /// Returns the search state: the counters and the limits in force.
+    ///
+    /// ```
+    /// let mut decoder = xmlsocket_codec::Decoder::new();
+    /// decoder.feed(b"<a/>\0<b", |_| ())?;
+    /// assert_eq!((decoder.scanner().frames_in(), decoder.scanner().bytes_in()), (1, 7));
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn scanner(&self) -> &Scanner {
         &self.scanner
     }
 
     /// Returns the error that ended the stream.
+    ///
+    /// ```
+    /// let mut decoder = xmlsocket_codec::Decoder::new();
+    /// decoder.feed(b"<a", |_| ())?;
+    /// assert_eq!(decoder.error(), None);
+    /// assert_eq!(decoder.finish().err(), decoder.error());
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn error(&self) -> Option<Error> {
         self.scanner.error()
@@ -49,6 +89,13 @@ impl Decoder {
 
     /// Returns what has arrived of the unfinished frame: for diagnosis only, it is
     /// no document. Empty while a frame is being skipped.
+    ///
+    /// ```
+    /// let mut decoder = xmlsocket_codec::Decoder::new();
+    /// decoder.feed(b"<a/>\0<b", |_| ())?;
+    /// assert_eq!(decoder.partial(), b"<b");
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub fn partial(&self) -> &[u8] {
         &self.tail
@@ -66,6 +113,16 @@ impl Decoder {
     /// frames before it have been emitted, the rest of the stream is ignored, and
     /// every later call returns the same error. [`Error::Finished`] after
     /// [`finish`](Self::finish).
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Decoder, Error};
+    ///
+    /// let mut decoder = Decoder::with_config(Config { max_size: Some(4), ..Config::default() });
+    /// let mut frames = 0;
+    /// let result = decoder.feed(b"<a/>\0<too long/>\0", |_| frames += 1);
+    /// assert_eq!(result, Err(Error::FrameTooBig { offset: 5, limit: 4 }));
+    /// assert_eq!(frames, 1);
+    /// ```
     pub fn feed(&mut self, data: &[u8], emit: impl FnMut(&[u8])) -> Result<(), Error> {
         let limit = self.scanner.limit_in_memory();
         let tail = &mut self.tail;
@@ -78,6 +135,16 @@ impl Decoder {
     ///
     /// The error that ended the stream before, or [`Error::IncompleteFrame`] when
     /// it ends inside a frame. Every later call returns the same.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Decoder, Error};
+    ///
+    /// let mut decoder = Decoder::new();
+    /// decoder.feed(b"<a/>\0", |_| ())?;
+    /// assert_eq!(decoder.finish(), Ok(()));
+    /// assert_eq!(decoder.feed(b"<b/>\0", |_| ()), Err(Error::Finished));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn finish(&mut self) -> Result<(), Error> {
         self.scanner.finish()
     }

@@ -47,6 +47,13 @@ pub fn encode_many<P: AsRef<[u8]>>(payloads: &[P]) -> Result<Vec<u8>, DelimiterI
 /// # Errors
 ///
 /// [`DelimiterInPayload`] naming the first payload that holds a zero byte.
+///
+/// ```
+/// use xmlsocket_codec::check_payloads;
+///
+/// assert_eq!(check_payloads(&["<a/>", ""]), Ok(6));
+/// assert_eq!(check_payloads(&["<a/>", "b\0"]).unwrap_err().item, 1);
+/// ```
 pub fn check_payloads<P: AsRef<[u8]>>(payloads: &[P]) -> Result<usize, DelimiterInPayload> {
     let mut length = 0;
     for (item, payload) in payloads.iter().enumerate() {
@@ -61,6 +68,16 @@ pub fn check_payloads<P: AsRef<[u8]>>(payloads: &[P]) -> Result<usize, Delimiter
 
 /// Gives each payload and its delimiter to `write`, in order: the second half of
 /// [`encode_many`], for payloads that [`check_payloads`] accepted.
+///
+/// ```
+/// use xmlsocket_codec::{check_payloads, write_frames};
+///
+/// let payloads = ["<a/>", "<b/>"];
+/// let mut memory = Vec::with_capacity(check_payloads(&payloads)?);
+/// write_frames(&payloads, |bytes| memory.extend_from_slice(bytes));
+/// assert_eq!(memory, b"<a/>\0<b/>\0");
+/// # Ok::<(), xmlsocket_codec::DelimiterInPayload>(())
+/// ```
 pub fn write_frames<P: AsRef<[u8]>>(payloads: &[P], mut write: impl FnMut(&[u8])) {
     for payload in payloads {
         write(payload.as_ref());

@@ -6,6 +6,14 @@ use core::fmt;
 ///
 /// Offsets count bytes from the start of the stream and do not depend on how it
 /// was cut into reads.
+///
+/// ```
+/// let mut decoder = xmlsocket_codec::Decoder::new();
+/// decoder.feed(b"<a/>\0<b", |_| ())?;
+/// let error = decoder.finish().unwrap_err();
+/// assert_eq!(error.to_string(), "stream ended inside the frame starting at stream offset 5");
+/// # Ok::<(), xmlsocket_codec::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -45,6 +53,11 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 /// A payload holds the delimiter, so the peer would see two frames.
+///
+/// ```
+/// let error = xmlsocket_codec::encode(b"ab\0").unwrap_err();
+/// assert_eq!(error.to_string(), r"payload 0 contains the delimiter b'\0' at index 2");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DelimiterInPayload {
     /// Where the first zero byte stands in the payload.
@@ -66,6 +79,14 @@ impl fmt::Display for DelimiterInPayload {
 impl core::error::Error for DelimiterInPayload {}
 
 /// What [`check_document`](crate::check_document) found in place of a document.
+///
+/// ```
+/// use xmlsocket_codec::{Fault, check_document};
+///
+/// let error = check_document(b"%xt%s%1%").unwrap_err();
+/// assert_eq!(error.fault, Fault::NoXml);
+/// assert_eq!(error.fault.to_string(), "no XML document");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -101,6 +122,11 @@ impl fmt::Display for Fault {
 }
 
 /// A frame holds no acceptable document.
+///
+/// ```
+/// let error = xmlsocket_codec::check_document(b"<?xml version='1.0'?>!").unwrap_err();
+/// assert_eq!(error.to_string(), "no XML document at offset 21");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentError {
     /// What is wrong.

@@ -41,12 +41,16 @@
 //!
 //! - `std` (default): lets memchr detect AVX2 at run time. Without it the crate
 //!   needs only `core` and `alloc`.
+//! - `tokio`: the module `tokio`, with the decoder and the encoder of tokio-util
+//!   on the same scanner. Needs `std`.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 extern crate alloc;
+#[cfg(feature = "tokio")]
+extern crate std;
 
 mod decoder;
 mod encoder;
@@ -58,6 +62,8 @@ mod scanner;
     reason = "a step of the search is a few instructions, called once a frame"
 )]
 mod search;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use decoder::Decoder;
 pub use encoder::{check_payloads, encode, encode_many, write_frames};
@@ -66,11 +72,16 @@ pub use prolog::check_document;
 pub use scanner::{Config, Found, Oversize, Scanner, Sink};
 
 /// The examples of `README.md`, so that they are tested.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
 /// The byte that ends each frame.
 ///
 /// Source: `ActionScript` 3 reference, `XMLSocket`: a zero byte ends each message.
+///
+/// ```
+/// assert_eq!(xmlsocket_codec::encode(b"")?, [xmlsocket_codec::DELIMITER]);
+/// # Ok::<(), xmlsocket_codec::DelimiterInPayload>(())
+/// ```
 pub const DELIMITER: u8 = 0;

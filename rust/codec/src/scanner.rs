@@ -4,6 +4,17 @@ use crate::search::Delimiters;
 use crate::{DELIMITER, Error};
 
 /// What happens to a frame that is longer than [`Config::max_size`].
+///
+/// ```
+/// use xmlsocket_codec::{Config, Decoder, Oversize};
+///
+/// let oversize = Oversize::Skip;
+/// let mut decoder = Decoder::with_config(Config { max_size: Some(4), oversize, ..Config::default() });
+/// let mut frames = Vec::new();
+/// decoder.feed(b"<too long/>\0<a/>\0", |frame| frames.push(frame.to_vec()))?;
+/// assert_eq!(frames, [b"<a/>"]);
+/// # Ok::<(), xmlsocket_codec::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Oversize {
     /// The stream ends there with [`Error::FrameTooBig`].
@@ -48,6 +59,15 @@ impl Default for Config {
 
 /// What [`Scanner::scan`] found. Lengths count from the start of the window,
 /// which is where the unfinished frame starts in the caller's buffer.
+///
+/// ```
+/// use xmlsocket_codec::{Config, Found, Scanner};
+///
+/// let mut scanner = Scanner::new(Config { skip_empty: true, ..Config::default() });
+/// assert_eq!(scanner.scan(b"\0\0a\0"), Ok(Found::Skip { len: 2 }));
+/// assert_eq!(scanner.scan(b"a\0"), Ok(Found::Frame { len: 1 }));
+/// assert_eq!(scanner.scan(b""), Ok(Found::More));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The first `len` bytes of the window are a frame, and one delimiter follows.
@@ -70,6 +90,41 @@ pub enum Found {
 /// Takes what [`Scanner::split`] finds, and keeps the unfinished frame.
 ///
 /// [`Decoder`](crate::Decoder) is one that keeps it in a `Vec`.
+///
+/// ```
+/// use xmlsocket_codec::{Scanner, Sink};
+///
+/// /// Collects frames as text.
+/// #[derive(Default)]
+/// struct Texts {
+///     unfinished: Vec<u8>,
+///     frames: Vec<String>,
+/// }
+///
+/// impl Sink for Texts {
+///     fn frame(&mut self, frame: &[u8]) {
+///         self.frames.push(String::from_utf8_lossy(frame).into_owned());
+///     }
+///     fn hold(&mut self, bytes: &[u8]) {
+///         self.unfinished.extend_from_slice(bytes);
+///     }
+///     fn complete(&mut self, end: &[u8]) {
+///         self.hold(end);
+///         let frame = std::mem::take(&mut self.unfinished);
+///         self.frame(&frame);
+///     }
+///     fn discard(&mut self) {
+///         self.unfinished.clear();
+///     }
+/// }
+///
+/// let mut texts = Texts::default();
+/// let mut scanner = Scanner::default();
+/// scanner.split(b"<a/>\0<b", &mut texts)?;
+/// scanner.split(b"/>\0", &mut texts)?;
+/// assert_eq!(texts.frames, ["<a/>", "<b/>"]);
+/// # Ok::<(), xmlsocket_codec::Error>(())
+/// ```
 pub trait Sink {
     /// Takes a frame that lies whole in the data.
     fn frame(&mut self, frame: &[u8]);
@@ -138,6 +193,13 @@ impl Default for Scanner {
 
 impl Scanner {
     /// Returns the scanner of a stream that has not started.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Scanner};
+    ///
+    /// let scanner = Scanner::new(Config { max_size: None, ..Config::default() });
+    /// assert_eq!(scanner.bytes_in(), 0);
+    /// ```
     #[must_use]
     pub const fn new(config: Config) -> Self {
         Self {
@@ -156,6 +218,11 @@ impl Scanner {
     }
 
     /// Returns what this scanner accepts.
+    ///
+    /// ```
+    /// let scanner = xmlsocket_codec::Scanner::default();
+    /// assert!(!scanner.config().skip_empty);
+    /// ```
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
@@ -165,6 +232,13 @@ impl Scanner {
     ///
     /// It is also the number of bytes of the unfinished frame that the caller has
     /// to hold: 0 while a frame is being skipped.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// scanner.scan(b"<a")?;
+    /// assert_eq!(scanner.pending(), 2);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -178,12 +252,29 @@ impl Scanner {
     }
 
     /// Returns the error that ended the stream.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Error, Scanner};
+    ///
+    /// let mut scanner = Scanner::new(Config { max_size: Some(1), ..Config::default() });
+    /// let error = Error::FrameTooBig { offset: 0, limit: 1 };
+    /// assert_eq!(scanner.scan(b"ab"), Err(error));
+    /// assert_eq!(scanner.error(), Some(error));
+    /// ```
     #[must_use]
     pub const fn error(&self) -> Option<Error> {
         self.error
     }
 
     /// Returns whether [`finish`](Self::finish) was called.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// assert!(!scanner.is_finished());
+    /// scanner.finish()?;
+    /// assert!(scanner.is_finished());
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.finished
@@ -191,24 +282,54 @@ impl Scanner {
 
     /// Returns how many bytes were consumed, delimiters and skipped ones included,
     /// nothing after an error.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// scanner.scan(b"<a/>\0")?;
+    /// assert_eq!(scanner.bytes_in(), 5);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn bytes_in(&self) -> u64 {
         self.start + self.seen
     }
 
     /// Returns how many frames were handed out.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// scanner.scan(b"<a/>\0")?;
+    /// assert_eq!(scanner.frames_in(), 1);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn frames_in(&self) -> u64 {
         self.frames_in
     }
 
     /// Returns how many bytes the frames handed out had, delimiters excluded.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// scanner.scan(b"<a/>\0")?;
+    /// assert_eq!(scanner.payload_in(), 4);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn payload_in(&self) -> u64 {
         self.payload_in
     }
 
     /// Returns how many empty frames were dropped.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Scanner};
+    ///
+    /// let mut scanner = Scanner::new(Config { skip_empty: true, ..Config::default() });
+    /// scanner.scan(b"\0\0")?;
+    /// assert_eq!(scanner.empty_skipped(), 2);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn empty_skipped(&self) -> u64 {
         self.empty_skipped
@@ -216,6 +337,16 @@ impl Scanner {
 
     /// Returns how many frames were dropped as too big, each counted when it
     /// passes the limit.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Config, Oversize, Scanner};
+    ///
+    /// let (max_size, oversize) = (Some(1), Oversize::Skip);
+    /// let mut scanner = Scanner::new(Config { max_size, oversize, ..Config::default() });
+    /// scanner.scan(b"ab")?;
+    /// assert_eq!(scanner.oversize_skipped(), 1);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn oversize_skipped(&self) -> u64 {
         self.oversize_skipped
@@ -223,6 +354,16 @@ impl Scanner {
 
     /// Returns how many bytes were looked at in search of a delimiter: never more
     /// than were given, because none is looked at twice.
+    ///
+    /// ```
+    /// let mut scanner = xmlsocket_codec::Scanner::default();
+    /// let window = b"<a/>\0";
+    /// for end in 1..=window.len() {
+    ///     scanner.scan(&window[scanner.pending()..end])?;
+    /// }
+    /// assert_eq!(scanner.bytes_scanned(), 5);
+    /// # Ok::<(), xmlsocket_codec::Error>(())
+    /// ```
     #[must_use]
     pub const fn bytes_scanned(&self) -> u64 {
         self.bytes_scanned
@@ -239,6 +380,14 @@ impl Scanner {
     /// [`Error::FrameTooBig`] as soon as one byte more than
     /// [`Config::max_size`] is there, and on every later call.
     /// [`Error::Finished`] after [`finish`](Self::finish).
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Found, Scanner};
+    ///
+    /// let mut scanner = Scanner::default();
+    /// assert_eq!(scanner.scan(b"<a/"), Ok(Found::More));
+    /// assert_eq!(scanner.scan(b">\0<b/>\0"), Ok(Found::Frame { len: 4 }));
+    /// ```
     pub fn scan(&mut self, fresh: &[u8]) -> Result<Found, Error> {
         self.check()?;
         let held = self.pending();
@@ -462,6 +611,15 @@ impl Scanner {
     ///
     /// The error that ended it before, or [`Error::IncompleteFrame`] when a frame
     /// has begun, also one that is being skipped. Every later call returns the same.
+    ///
+    /// ```
+    /// use xmlsocket_codec::{Error, Scanner};
+    ///
+    /// let mut scanner = Scanner::default();
+    /// scanner.scan(b"<a")?;
+    /// assert_eq!(scanner.finish(), Err(Error::IncompleteFrame { offset: 0 }));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn finish(&mut self) -> Result<(), Error> {
         self.finished = true;
         if self.seen > 0 && self.error.is_none() {
