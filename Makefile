@@ -25,6 +25,12 @@ RUFFLE := node_modules/@ruffle-rs/ruffle/ruffle.js
 PYRIGHT := target/pyright/node_modules/pyright/index.js
 REPEAT ?= 1
 MODULE ?= flow
+PREFIX ?= $(abspath target/capi)
+# Each outside of the workspace: one needs cbindgen, one must not have std.
+HEADER := --quiet --locked --manifest-path rust/header/Cargo.toml
+NOSTD := --quiet --locked --manifest-path rust/nostd/Cargo.toml
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)
+MSRV_TARGET ?= target/msrv
 SAMPLE ?= 0
 # Zig links against the C library of 2014, wherever the wheel is built.
 MANYLINUX := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
@@ -92,8 +98,9 @@ movie:  ## compile that movie from its source (Debian: apt-get install haxe)
 test: lint types test-rust test-python  ## lint, types, Rust and Python tests: a few minutes
 
 .PHONY: test-rust
-test-rust:  ## the tests of the codec crate, of the load generator, and the kept fuzz inputs
-	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-bench --features xmlsocket-codec/tokio
+test-rust:  ## the tests of the crates, of the load generator, and the kept fuzz inputs
+	cargo test --quiet --locked --package xmlsocket-codec --package xmlsocket-capi --package xmlsocket-bench \
+		--features xmlsocket-codec/tokio
 	cargo test --quiet $(FUZZ)
 
 .PHONY: test-python
@@ -106,7 +113,7 @@ test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel  ## all test
 .PHONY: coverage
 coverage: dev  ## all Python tests, slow ones included, with their branch coverage
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(abspath pyproject.toml) $(PY) -X dev -W error -m coverage run -m pytest -q
+	COVERAGE_PROCESS_START=$(abspath pyproject.toml) $(PY) -X dev -W error -m coverage run -m pytest -q --ignore tests/vendor
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --fail-under=98
 
@@ -133,6 +140,21 @@ test-uvloop: dev  ## the tests of everything that runs on a loop, on uvloop
 .PHONY: test-pure
 test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
 	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
+
+.PHONY: test-vendor
+test-vendor: dev vendor-tools  ## the crate, the C library and the single file, as those use them who copy them
+	$(PYTEST) -q tests/vendor
+
+.PHONY: vendor-tools
+vendor-tools:
+	@tests/vendor/install.sh $(MSRV)
+
+.PHONY: msrv
+msrv:  ## build the crate and the C library with the oldest Rust that Cargo.toml promises
+	@rustup run $(MSRV) rustc --version || { echo "it is needed: rustup toolchain install --profile minimal $(MSRV)" >&2; exit 1; }
+	rustup run $(MSRV) cargo build --quiet --locked --target-dir $(MSRV_TARGET) --package xmlsocket-codec --features tokio
+	rustup run $(MSRV) cargo build --quiet --locked --target-dir $(MSRV_TARGET) --package xmlsocket-codec --no-default-features
+	rustup run $(MSRV) cargo build --quiet --locked --target-dir $(MSRV_TARGET) --package xmlsocket-capi
 
 .PHONY: soak
 soak: dev  ## random inputs for the codec (SECONDS=60 SEED=1), then servers under everything (MINUTES=10)
@@ -172,6 +194,9 @@ lint: dev  ## ruff, rustfmt, clippy
 	cargo clippy --quiet --locked --workspace --all-targets --features xmlsocket-codec/tokio -- --deny warnings
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --quiet $(FUZZ) --all-targets -- --deny warnings
+	cargo fmt --manifest-path rust/nostd/Cargo.toml --check
+	cargo clippy $(NOSTD) --target-dir target/nostd -- --deny warnings
+	cargo fmt --manifest-path rust/header/Cargo.toml --check
 
 .PHONY: types
 types: dev  ## mypy in strict mode, and the stub of the extension against the extension
@@ -194,6 +219,8 @@ format: dev  ## rewrite the code as the linters want it
 	$(BIN)/ruff format $(CODE)
 	cargo fmt --all
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml
+	cargo fmt --manifest-path rust/nostd/Cargo.toml
+	cargo fmt --manifest-path rust/header/Cargo.toml
 
 # Benchmarks
 
@@ -232,6 +259,14 @@ attacks: bench-peers  ## attacks on this server and its rivals, with a record in
 	$(PY) -m benches.attacks --record
 
 # Packages
+
+.PHONY: capi
+capi:  ## build the C library and install it below PREFIX (target/capi)
+	rust/capi/install.sh $(PREFIX)
+
+.PHONY: header
+header:  ## write the C library's header anew
+	cargo run $(HEADER) --target-dir target/header
 
 .PHONY: wheel
 wheel: $(VENV)/.packages  ## the wheel and the sdist, into dist/

@@ -228,6 +228,41 @@ fn check_scanner<'a>(vector: &Vector, pieces: impl Iterator<Item = &'a [u8]>) {
     assert_eq!(expected_error(vector), scanner.finish(), "{vector}");
 }
 
+/// The same by the codec for tokio, over the buffer that `Framed` would hold.
+#[cfg(feature = "tokio")]
+fn check_tokio<'a>(vector: &Vector, pieces: impl Iterator<Item = &'a [u8]>) {
+    use tokio_util::codec::Decoder;
+    use xmlsocket_codec::tokio::{CodecError, FrameCodec};
+
+    let mut codec = FrameCodec::with_config(config(vector));
+    let mut buffer = bytes::BytesMut::new();
+    let mut frames = Vec::new();
+    let mut last = Ok(());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        while last.is_ok() {
+            match codec.decode(&mut buffer) {
+                Ok(Some(frame)) => frames.push(Vec::from(frame)),
+                Ok(None) => break,
+                Err(error) => last = Err(error),
+            }
+        }
+        if last.is_err() {
+            break;
+        }
+    }
+    assert_eq!(vector.list("frame"), frames, "{vector}");
+    check_counters(vector, codec.scanner(), buffer.len(), &frames);
+    let end = last.and_then(|()| codec.decode_eof(&mut buffer));
+    let error = end.map(|frame| assert_eq!(None, frame)).map_err(|error| {
+        let CodecError::Framing(error) = error else {
+            panic!("{vector}: {error}");
+        };
+        error
+    });
+    assert_eq!(expected_error(vector), error, "{vector}");
+}
+
 /// Every stream of the vectors gives the same, whole, cut anywhere, byte by byte.
 #[test]
 fn decode_vectors_any_cut_gives_what_they_say() {
@@ -251,10 +286,14 @@ fn decode_vectors_any_cut_gives_what_they_say() {
         let input = vector.bytes("input");
         check_decoder(&vector, input.chunks(1));
         check_scanner(&vector, input.chunks(1));
+        #[cfg(feature = "tokio")]
+        check_tokio(&vector, input.chunks(1));
         for cut in 0..=input.len() {
             let (first, second) = input.split_at(cut);
             check_decoder(&vector, [first, second].into_iter());
             check_scanner(&vector, [first, second].into_iter());
+            #[cfg(feature = "tokio")]
+            check_tokio(&vector, [first, second].into_iter());
         }
     }
 }
