@@ -108,7 +108,7 @@ test-python: dev fault-tools  ## the Python tests that take no longer than a mom
 	$(PYTEST) -q -m 'not slow'
 
 .PHONY: test-all
-test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel  ## all tests, on every loop and codec, and from the wheel
+test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel test-vendor  ## all tests, on every loop and codec, from the wheel, and copied
 
 .PHONY: coverage
 coverage: dev  ## all Python tests, slow ones included, with their branch coverage
@@ -267,6 +267,11 @@ capi:  ## build the C library and install it below PREFIX (target/capi)
 .PHONY: header
 header:  ## write the C library's header anew
 	cargo run $(HEADER) --target-dir target/header
+
+# Not among the tests: cbindgen takes longer to compile than all else that they do.
+.PHONY: header-check
+header-check:  ## see that it is what cbindgen makes of the source, to the byte
+	cargo run $(HEADER) --target-dir target/header -- --check
 
 .PHONY: wheel
 wheel: $(VENV)/.packages  ## the wheel and the sdist, into dist/

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -140,13 +141,15 @@ class TestCompiled:
 
     def test_crate_builds_with_the_oldest_rust_promised(self) -> None:
         """The crate, with every feature and with none, and the C library build with it."""
-        need("cargo", "rustup")
+        need("cargo")
         toolchain = f"{rust_version()}.0"
-        listed = subprocess.run(
-            ["rustup", "run", toolchain, "rustc", "--version"], check=False, capture_output=True
-        )
-        if listed.returncode:
-            need(f"Rust {toolchain}")
+        probe = ["rustup", "run", toolchain, "rustc", "--version"]
+        # Not required anywhere: where it cannot be downloaded there is nothing to do.
+        if (
+            not shutil.which("rustup")
+            or subprocess.run(probe, check=False, capture_output=True).returncode
+        ):
+            pytest.skip(f"Rust {toolchain} is not installed: make vendor-tools")
         run("make", "msrv", env={"MSRV_TARGET": str(TARGET / "msrv")})
 
     def test_crate_without_std_runs_in_a_static_library(self, tmp_path: Path) -> None:
