@@ -262,7 +262,8 @@ attacks: bench-peers  ## attacks on this server and its rivals, with a record in
 
 .PHONY: capi
 capi:  ## build the C library and install it below PREFIX (target/capi)
-	rust/capi/install.sh $(PREFIX)
+	@# bash: the files of an sdist have lost their modes.
+	bash rust/capi/install.sh $(PREFIX)
 
 .PHONY: header
 header:  ## write the C library's header anew

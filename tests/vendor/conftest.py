@@ -17,5 +17,5 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """Build and install the C library as its users do."""
     need("cargo", "cc", "c++", "pkg-config", "valgrind")
     prefix: Path = tmp_path_factory.mktemp("prefix")
-    run(CAPI / "install.sh", prefix)
+    run("bash", CAPI / "install.sh", prefix)
     return Library(prefix, tmp_path_factory.mktemp("programs"))

@@ -68,6 +68,15 @@ def test_document_reaches_all_clients_in_order(address: Address) -> None:
                     assert b"<n>%d</n>" % number == client.recv(timeout=WAIT)
 
 
+def test_many_documents_at_once_leave_nobody_behind(address: Address) -> None:
+    """Whoever says very much in one go is not cut off for it, nor is who hears it."""
+    documents = [b"<%d/>" % number for number in range(20_000)]
+    with joined(address, 2) as clients:
+        clients[0].send_many(documents)
+        for client in clients:
+            assert documents == [client.recv(timeout=WAIT) for _ in documents]
+
+
 def test_document_in_single_bytes_arrives_whole(address: Address) -> None:
     """Nothing depends on how TCP cuts the stream; empty documents are left out."""
     with joined(address, 1) as (hearer,), socket.create_connection(address, WAIT) as raw:

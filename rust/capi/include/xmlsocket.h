@@ -33,8 +33,9 @@
  * be had is XS_NO_MEMORY when feeding; xs_decoder_new() ends the program then.
  *
  * Errors. Calls return a status: errors are negative, XS_OK is 0. What ends a stream
- * stays: every later call returns it again, and xs_decoder_error() has the place and the
- * words. Null where there must be none is XS_INVALID_ARGUMENT, also for the decoder.
+ * stays: xs_decoder_feed(), xs_decoder_next() and xs_decoder_finish() return it again
+ * (the first two XS_INVALID_STATE after the last), and xs_decoder_error() has the place
+ * and the words. Null where there must be none is XS_INVALID_ARGUMENT, also for the decoder.
  * A bug in the library that Rust notices is XS_INTERNAL, with a message on standard
  * error; nothing is thrown or unwound into the caller.
  *
@@ -248,7 +249,7 @@ enum xs_status xs_decoder_feed(struct xs_decoder *decoder,
  *              certain. Valid until the next call with this decoder other than
  *              xs_decoder_error() and xs_decoder_stats(). Null unless XS_OK.
  * @param len   Set to its length in bytes, which may be 0. 0 unless XS_OK.
- * @return XS_OK, XS_MORE; XS_FRAME_TOO_BIG, now and for ever, after the frames before
+ * @return XS_OK, XS_MORE; XS_FRAME_TOO_BIG, again and again, after the frames before
  *         it; XS_INVALID_STATE after xs_decoder_finish(); XS_INVALID_ARGUMENT,
  *         XS_INTERNAL.
  */

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::Sender;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 use xmlsocket_codec::tokio::{CodecError, FrameCodec};
@@ -33,14 +34,20 @@ async fn talk(stream: TcpStream, room: Sender<Bytes>) -> Result<(), CodecError> 
     let mut peer = Framed::new(stream, FrameCodec::with_config(LIMITS));
     loop {
         tokio::select! {
-            said = peer.next() => match said {
-                Some(frame) => drop(room.send(frame?)),
-                None => break,
-            },
+            // What was heard goes first, or who says much at once falls behind itself.
+            biased;
             frame = heard.recv() => {
                 let frame = frame.map_err(io::Error::other)?;
                 timeout(PATIENCE, peer.send(frame)).await.map_err(io::Error::from)??;
             }
+            said = peer.next() => match said {
+                Some(frame) => {
+                    drop(room.send(frame?));
+                    // Or the others do, whose turn would come many frames later.
+                    yield_now().await;
+                }
+                None => break,
+            },
         }
     }
     // The end of input is not that of output: what was said before it is sent.
