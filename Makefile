@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
+# COVER=1: `make test` notes which lines the ordinary tests reach, for `make coverage-slow`.
+COVERED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(PY) -X dev -W error -m coverage run -m pytest
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 CODE := python tests benches examples docs/conf.py docs/_ext
 # Outside of the workspace, and here without libFuzzer, for stable Rust.
@@ -105,15 +107,20 @@ test-rust:  ## the tests of the crates, of the load generator, and the kept fuzz
 
 .PHONY: test-python
 test-python: dev fault-tools  ## the Python tests that take no longer than a moment each
-	$(PYTEST) -q -m 'not slow'
+	$(if $(COVER),rm -f .coverage .coverage.*)
+	$(if $(COVER),$(COVERED),$(PYTEST)) -q -m 'not slow'
 
 .PHONY: test-all
 test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel test-vendor  ## all tests, on every loop and codec, from the wheel, and copied
 
 .PHONY: coverage
-coverage: dev  ## all Python tests, slow ones included, with their branch coverage
-	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(abspath pyproject.toml) $(PY) -X dev -W error -m coverage run -m pytest -q --ignore tests/vendor
+coverage:  ## all Python tests, slow ones included, with their branch coverage
+	$(MAKE) COVER=1 test-python
+	$(MAKE) coverage-slow
+
+.PHONY: coverage-slow
+coverage-slow: dev e2e-tools  ## the slow ones only, then their coverage and that of `make COVER=1 test`
+	$(COVERED) -q -m slow --ignore tests/vendor
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --fail-under=98
 
