@@ -119,7 +119,7 @@ ATTACKS = (
         metrics=("memory", "turned_away", "sent", "answer", "recovered", "cpu"),
         marks=(most("memory", 1.2 * 256 * MIB),),
         contenders=ALL,
-        short="The sum of those that are not cut off stays within the budget, up to an eighth. But a connection that is cut off gives its unfinished frame back only when its handler has ended, some turns of the loop later, and with so many connections one turn reads 64 KiB from each.",
+        short="The sum of what they hold passes the budget by a 32nd at most; the rest is what the allocator keeps of memory that was given back, and the interpreter.",
     ),
     Attack(
         name="idle",

@@ -412,16 +412,30 @@ async def test_memory_flood_of_unfinished_frames_is_bounded(
 
 
 async def test_memory_unfinished_frames_bring_a_look_before_the_clock() -> None:
-    """What comes without the end of a frame is looked at after an eighth of the budget."""
+    """What comes without the end of a frame is looked at when it has used up what was left."""
+    limit = CONNECTION_CHARGE + 8000
+    async with crowd(1, limits=Limits(memory=limit)) as (server, (connection,), (peer,)):
+        connection._share.unwatch(server._memory)  # no clock
+        await give(connection, peer, b"x" * 7000)  # more than an eighth
+        await give(connection, peer, b"x" * 1000)
+        assert not connection._reading_paused
+        await give(connection, peer, b"x")
+
+        assert connection._reading_paused
+        assert connection.close_reason is None
+
+
+async def test_memory_full_is_looked_at_every_32nd_of_the_budget() -> None:
+    """Where little or nothing is left, a look does not come with every read."""
     limit = CONNECTION_CHARGE + 8000
     async with crowd(1, limits=Limits(memory=limit)) as (server, (connection,), (peer,)):
         connection._share.unwatch(server._memory)  # no clock
         await give(connection, peer, b"x" * 8000)
+        await give(connection, peer, b"x" * (limit // 32))
         assert not connection._reading_paused
-        await give(connection, peer, b"x" * (limit // 8 + 1))
+        await give(connection, peer, b"x")
 
         assert connection._reading_paused
-        assert connection.close_reason is None
 
 
 async def test_memory_none_looks_at_nothing() -> None:

@@ -30,8 +30,9 @@ class MemoryBudget:
 
     Reads that complete frames are not counted, which is what a server does most. All
     connections are looked at once a second, 20 times a second while they hold more
-    than half of the budget, and when an eighth of it has come in reads that complete
-    no frame. So the budget can be passed by what comes in between two looks.
+    than half of the budget, and whenever reads that complete no frame have brought
+    what was left of it, or an eighth of it, or, once it is passed, a 32nd. So the
+    budget can be passed by the little that comes in between two looks.
 
     A look that finds it passed pauses all that hold the average or more, the
     heaviest among them; what the next look finds paused already, it cuts off, the
@@ -100,6 +101,7 @@ class MemoryBudget:
             if not connection._brakes & CUT
         }
         used = sum(sizes.values()) + self.charge * len(sizes)
+        self._step = min(max(budget - used, budget // 32), budget // 8)
         if used > budget:
             self._relieve(sizes, used, budget)
         elif self._hurried:
