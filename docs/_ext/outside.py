@@ -25,6 +25,7 @@ PAGES = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "docs/README.md": "project/documentation.md",
+    "tests/vectors/README.md": "project/vectors.md",
     "benches/README.md": "project/benches.md",
     "benches/record/servers/README.md": "project/record-servers.md",
     "benches/record/codec/README.md": "project/record-codec.md",
