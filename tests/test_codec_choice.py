@@ -57,6 +57,13 @@ def run(
     )
 
 
+def set_choice(monkeypatch: pytest.MonkeyPatch, choice: str | None) -> None:
+    """Set ``XMLSOCKET_PURE`` in this process, or take it away."""
+    monkeypatch.delenv("XMLSOCKET_PURE", raising=False)
+    if choice is not None:
+        monkeypatch.setenv("XMLSOCKET_PURE", choice)
+
+
 @pytest.fixture
 def package(tmp_path: pathlib.Path) -> pathlib.Path:
     """Return the folder of a package that has the modules of the codec and no extension."""
@@ -160,3 +167,39 @@ def test_pure_copied_alone_works(tmp_path: pathlib.Path) -> None:
 
     expected = "frame starting at stream offset 7 exceeds max_size=4 bytes\n"
     assert (expected, "", 0) == (result.stdout, result.stderr, result.returncode)
+
+
+# The same rules once more in this process, whose coverage is measured: the
+# interpreters above find no package but the copies.
+
+
+@pytest.mark.parametrize("choice", [None, "0"])
+def test_load_without_the_extension_takes_the_pure_twin_unless_rust_is_demanded(
+    choice: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only an extension that is absent is replaced, and not where it was asked for."""
+    monkeypatch.setitem(sys.modules, "xmlsocket._rust", None)  # as if it had not been built
+    set_choice(monkeypatch, choice)
+
+    if choice is None:
+        assert (pure, "pure") == codec._load()
+    else:
+        with pytest.raises(ModuleNotFoundError, match=r"xmlsocket\._rust"):
+            codec._load()
+
+
+def test_load_told_to_be_pure_does_not_look_for_the_extension(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """XMLSOCKET_PURE=1 is the pure twin, whatever is installed."""
+    set_choice(monkeypatch, "1")
+
+    assert (pure, "pure") == codec._load()
+
+
+def test_load_unknown_choice_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip in the variable raises before anything is loaded."""
+    set_choice(monkeypatch, "yes")
+
+    with pytest.raises(ValueError, match="XMLSOCKET_PURE must be 0, 1 or unset, not 'yes'"):
+        codec._load()

@@ -127,8 +127,9 @@ def test_get_buffer_from_many_threads_makes_one_buffer(codec: CodecModule) -> No
         lambda decoder: decoder.feed(b"b\0"),
         lambda decoder: decoder.buffer_updated(1),
         lambda decoder: decoder.feed_eof(),
+        lambda decoder: decoder.discard(),
     ],
-    ids=["feed", "buffer_updated", "feed_eof"],
+    ids=["feed", "buffer_updated", "feed_eof", "discard"],
 )
 def test_pure_decoder_second_thread_inside_gets_concurrency_error(
     call: Callable[[pure.Decoder], object],

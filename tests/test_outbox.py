@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -24,6 +27,24 @@ needs_rust = pytest.mark.skipif(IMPLEMENTATION == "pure", reason="the pure outbo
 def account(outbox: Any) -> tuple[int, int, int]:
     """Return charge, frames and bytes."""
     return outbox.charge, outbox.frames, outbox.bytes
+
+
+def test_outbox_goes_with_the_codec() -> None:
+    """Where the pure codec is chosen the queue is the pure one, too: nothing of Rust is loaded."""
+    tell = """
+import sys
+from xmlsocket import outbox
+print(outbox.Outbox is outbox.PureOutbox, "xmlsocket._rust" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", tell],
+        env=os.environ | {"XMLSOCKET_PURE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ("True False\n", "") == (result.stdout, result.stderr)
 
 
 @twins

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Literal
 
-    # One of the two has to stand for both: they have the same signatures.
-    from .pure import Decoder, ReadBuffer, check_document, encode, encode_many
-
 __all__ = [
     "DELIMITER",
     "IMPLEMENTATION",
@@ -51,7 +48,10 @@ def _load() -> tuple[ModuleType, Literal["rust", "pure"]]:
 _twin, IMPLEMENTATION = _load()
 """Which twin is in use."""
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    # One of the two has to stand for both: they have the same signatures.
+    from .pure import Decoder, ReadBuffer, check_document, encode, encode_many
+else:
     Decoder = _twin.Decoder
     ReadBuffer = _twin.ReadBuffer
     check_document = _twin.check_document

@@ -593,8 +593,15 @@ class Decoder:
         frames: list[bytes] = []
         start = offset - self._held  # of the frame that parts[0] goes on with, unless skipping
         skipping = self._skipped > 0
-        last = len(parts) - 1
         for number, part in enumerate(parts):
+            if number:  # a delimiter stands between two parts: the frame before it is over
+                if skipping:
+                    self._dropped += self._skipped + 1
+                    self._skipped = 0
+                    skipping = False
+                else:
+                    start += self._held + 1
+                    frames.append(self._take())
             if not skipping and self._held + len(part) > self._limit:
                 if self._raises:
                     self._latch_too_big(start)
@@ -607,15 +614,6 @@ class Decoder:
                 self._skipped += len(part)
             else:
                 self._hold(part)
-            if number == last:
-                break
-            if skipping:
-                self._dropped += self._skipped + 1
-                self._skipped = 0
-                skipping = False
-            else:
-                start += self._held + 1
-                frames.append(self._take())
         if self._skip_empty:
             frames = self._drop_empty(frames)
         self._frames_in += len(frames)
