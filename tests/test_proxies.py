@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmlsocket.proxies import MalformedHeader, ProxyHeader, TrustedProxies, read_proxy_header
+from xmlsocket.proxies import (
+    MalformedHeader,
+    ProxyHeader,
+    TrustedProxies,
+    make_proxy_header,
+    read_proxy_header,
+)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -218,6 +224,18 @@ def test_trusted_proxies_of_a_bare_string_is_refused() -> None:
     """A string is iterable: its letters are no proxies."""
     with pytest.raises(TypeError, match="trusted_proxies must be a list, not '::1'"):
         TrustedProxies("::1")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    "source", ["/run/game.sock", "", b"\0abstract", None, ("no address", 1), ("192.0.2.1",)]
+)
+def test_make_proxy_header_of_no_ip_address_says_unknown(source: object, version: int) -> None:
+    """Clients on Unix sockets, and those that have left, have no address: the header says so."""
+    header = make_proxy_header(version, source, ("192.0.2.2", 9339))
+
+    assert ProxyHeader(len(header)) == read_proxy_header(header)
+    assert read_proxy_header(header[:-1]) is None
 
 
 # X-Forwarded-For

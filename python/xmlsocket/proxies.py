@@ -180,7 +180,7 @@ def make_proxy_header(version: int, source: Any, destination: Any) -> bytes:
             ipaddress.ip_address(address[0].partition("%")[0]) for address in (source, destination)
         ]
         ports = source[1], destination[1]
-    except (ValueError, LookupError, AttributeError):
+    except (ValueError, LookupError, AttributeError, TypeError):  # None: it has left already
         return b"PROXY UNKNOWN\r\n" if version == 1 else _V2_FIXED.pack(_V2, _V2_PROXY, 0, 0)
     if ips[0].version != ips[1].version:  # both have to be of one family
         ips = [ip if ip.version == 6 else ipaddress.ip_address(f"::ffff:{ip}") for ip in ips]  # noqa: PLR2004
