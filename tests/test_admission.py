@@ -181,6 +181,22 @@ def test_connections_leave_a_fifth_of_the_descriptors(
     assert [True] * 81 == [peers.open() for _ in range(81)]
 
 
+def test_connections_where_descriptors_have_no_limit_count_alone(
+    serve: Callable[..., Served],
+    clients: Callable[[int], Clients],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Linux always has a limit, macOS need not: then ``Limits.connections`` stands as it is."""
+    endless = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: endless)
+    served = serve(limits=Limits(connections=3))
+    monkeypatch.undo()
+    peers = clients(served.port)
+
+    assert [True] * 3 == [peers.open() for _ in range(3)]
+    assert not peers.open()
+
+
 def test_connections_of_one_address_beyond_the_limit_are_closed(
     serve: Callable[..., Served],
     clients: Callable[[int], Clients],

@@ -264,6 +264,23 @@ def test_rotation_forgets_names_where_lxml_keeps_them() -> None:
     assert "b" == parse(b"<b/>").tag
 
 
+def test_rotation_leaves_the_thread_alone_where_lxml_keeps_names_by_parser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From lxml 7 on a new parser is all it takes, and nothing private is touched."""
+    kept = documents._NAMES_PER_THREAD
+    parse(b"<a/>")
+    before = documents._local.parser
+    monkeypatch.setattr(documents, "_NAMES_PER_THREAD", False)
+
+    documents._rotate(documents._local)
+
+    assert documents._local.parser is not before
+    assert "a" == parse(b"<a/>").tag
+    assert kept == documents._forget_names()
+    documents._rotate(documents._local)
+
+
 def test_rotation_happens_by_parsed_bytes() -> None:
     """The parser is replaced after `ROTATE_AFTER` bytes, and trees outlive it."""
     documents._rotate(documents._local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import xmlsocket
 from xmlsocket import sync
-from xmlsocket.endpoint import bind, format_address, keep_alive, unlink_unix
+from xmlsocket.endpoint import Reserve, bind, format_address, keep_alive, unlink_unix
 
 
 def info(host: str, port: int) -> Any:
@@ -120,6 +121,20 @@ async def test_serve_and_connect_on_a_loop_keep_both_ends_alive() -> None:
         assert 35_000 == option(client_end, "TCP_USER_TIMEOUT")
 
 
+def test_keep_alive_platform_without_an_option_sets_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Probes are on wherever there are probes, though their times may be the system's."""
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE", raising=False)
+
+    with socket.socket() as sock:
+        keep_alive(sock, None)
+
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_KEEPINTVL"):
+            assert 15 == option(sock, "TCP_KEEPINTVL")
+
+
 @needs_linux
 def test_serve_and_connect_with_threads_keep_both_ends_alive() -> None:
     """With threads it is the same."""
@@ -133,3 +148,41 @@ def test_serve_and_connect_with_threads_keep_both_ends_alive() -> None:
     ):
         assert b"35000" == client.recv()
         assert 35_000 == option(client._stream._sock, "TCP_USER_TIMEOUT")
+
+
+# Out of descriptors
+
+EMFILE = OSError(errno.EMFILE, "Too many open files")
+
+
+def test_turn_away_accept_that_fails_again_leaves_the_listener_alone() -> None:
+    """When not even the kept descriptor lets one accept, trying at once would spin."""
+    reserve = Reserve()
+    with socket.socket() as deaf:  # accepting from a socket that does not listen fails
+        assert not reserve.turn_away(deaf, EMFILE)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname(), timeout=10) as peer:
+            assert reserve.turn_away(listener, EMFILE)
+            assert b"" == peer.recv(1)
+    reserve.close()
+
+
+def test_turn_away_without_a_kept_descriptor_does_nothing_until_one_is_restored() -> None:
+    """A process that had none to keep can turn nobody away, and may end all the same."""
+    resource = pytest.importorskip("resource", reason="RLIMIT_NOFILE is a matter of Unix")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname(), timeout=10) as peer:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                reserve = Reserve()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert not reserve.turn_away(listener, EMFILE)
+            reserve.close()
+
+            reserve.restore()
+            assert reserve.turn_away(listener, EMFILE)
+            assert b"" == peer.recv(1)
+    reserve.close()

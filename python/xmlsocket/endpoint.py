@@ -165,7 +165,7 @@ def bind(infos: Sequence[AddrInfo], *, backlog: int, reuse_port: bool) -> list[s
         port = 0
         for family, kind, proto, _, address in dict.fromkeys(infos):
             listener = undo.enter_context(socket.socket(family, kind, proto))
-            if os.name == "posix":
+            if os.name == "posix":  # pragma: no branch - on Windows it would share the port
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if reuse_port:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +12,7 @@ import typer
 
 import xmlsocket
 from tests.cli.support import run
+from xmlsocket.__main__ import main
 from xmlsocket.cli import app, errors
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
@@ -70,6 +72,21 @@ def test_version_tells_the_version_and_the_codec() -> None:
     version = metadata.version("xmlsocket")
     assert f"xmlsocket {version} ({xmlsocket.IMPLEMENTATION} codec)\n" == result.stdout.decode()
     assert (0, b"") == (result.returncode, result.stderr)
+
+
+def test_main_writes_to_what_stands_for_the_standard_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A debugger's stream, or none at all, has no errors to configure and is used as it is."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["xmlsocket", "--version"])
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    assert (0, True) == (caught.value.code, out.getvalue().startswith("xmlsocket "))
 
 
 @pytest.mark.parametrize(
