@@ -23,6 +23,7 @@ V2 = (
     + bytes([203, 0, 113, 7, 10, 0, 0, 9])
     + struct.pack("!HH", 4711, 9339)
 )
+LOCAL = V2[:12] + b"\x20\0\0\0"
 GET = b"GET / HTTP/1.1\r\n"
 SPACED = b"<policy-file-request />\0"
 
@@ -163,9 +164,43 @@ def test_feed_second_proxy_header_is_data() -> None:
     assert Opened(Carrier.FRAMES, V1, SOURCE, DESTINATION) == new().feed(V1 + V1)
 
 
-def test_feed_health_check_of_a_proxy_keeps_the_address() -> None:
+@pytest.mark.parametrize("header", [LOCAL, b"PROXY UNKNOWN\r\n"], ids=["LOCAL", "UNKNOWN"])
+def test_feed_header_without_a_client_keeps_the_address(header: bytes) -> None:
     """LOCAL and UNKNOWN name no client, so the address of the connection stands."""
-    assert frames(b"<a") == new().feed(b"PROXY UNKNOWN\r\n<a")
+    assert frames(b"<a") == new().feed(header + b"<a")
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_feed_health_check_of_a_proxy_is_a_probe_until_data_comes(everything: bool) -> None:
+    """LOCAL alone decides nothing; the first byte behind it does, and so does a silence."""
+    opening, silent = (new(policy=everything, websocket=everything) for _ in range(2))
+    for byte in LOCAL[:-1]:
+        assert opening.feed(bytes([byte])) is None
+        assert not opening.is_probe
+    assert opening.feed(LOCAL[-1:]) is None
+    assert opening.is_probe
+
+    assert frames(b"x") == opening.feed(b"x")
+    assert not opening.is_probe
+    assert silent.feed(LOCAL) is None
+    assert frames(b"") == silent.on_silence()
+
+
+@pytest.mark.parametrize("data", [b"", V1, V2, b"PROXY UNKNOWN\r\n", LOCAL + b"<"])
+def test_is_probe_of_anything_else_is_false(data: bytes) -> None:
+    """Who says nothing may be a client, and so is whom a proxy relays."""
+    opening = new()
+    opening.feed(data)
+
+    assert not opening.is_probe
+
+
+def test_is_probe_of_a_stranger_is_false() -> None:
+    """A header from an address that is not trusted is data."""
+    opening = new(STRANGER)
+
+    assert frames(LOCAL) == opening.feed(LOCAL)
+    assert not opening.is_probe
 
 
 @pytest.mark.parametrize(

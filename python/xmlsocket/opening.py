@@ -132,9 +132,18 @@ class Opening:
             return self._decide(Carrier.POLICY_REQUEST)
         if self._websocket and self._data.startswith(_GET):
             return self._decide(Carrier.WEBSOCKET)
-        if policy is None or (self._websocket and _GET.startswith(self._data)):
-            return None
-        return self._decide(Carrier.FRAMES)
+        beginning = policy is None or (self._websocket and _GET.startswith(self._data))
+        return None if beginning or self.is_probe else self._decide(Carrier.FRAMES)
+
+    @property
+    def is_probe(self) -> bool:
+        """
+        Whether nothing has come but a proxy's header that names no client.
+
+        A proxy that sends ``LOCAL`` speaks for itself, most often to see if the
+        server lives. If the stream ends here there was nobody, and nothing to serve.
+        """
+        return self._header is not None and self._header.local and not self._data
 
     def on_silence(self) -> Opened:
         """

@@ -74,12 +74,15 @@ class ProxyHeader:
         source: Address of the client; None when the proxy speaks for itself or
             does not know, so that the address of the connection stands.
         destination: Address that the client connected to, or None likewise.
+        local: Whether the connection is the proxy's own, most often to see if the
+            server lives (``LOCAL`` of version 2).
 
     """
 
     size: int
     source: Address | None = None
     destination: Address | None = None
+    local: bool = False
 
 
 def read_proxy_header(data: bytes) -> ProxyHeader | None:
@@ -151,7 +154,7 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
     layout = _V2_ADDRESSES.get(family)
     # "The connection endpoints are the sender and the receiver": health checks.
     if command == _V2_LOCAL or layout is None:
-        return ProxyHeader(size)
+        return ProxyHeader(size, local=command == _V2_LOCAL)
     if length < layout.size:
         raise MalformedHeader(f"{length} bytes are too few for the addresses")
     source, destination, source_port, destination_port = layout.unpack_from(data, _V2_FIXED.size)

@@ -90,8 +90,7 @@ async def serving(**options: Any) -> AsyncIterator[Server[bytes]]:
     """Tell every client where it comes from, as far as the server can see, then echo."""
 
     async def tell(connection: Connection[bytes]) -> None:
-        # None: a health check that has left already
-        host, port = connection.remote_address or ("nobody", 0)
+        host, port = connection.remote_address
         await connection.send(f"{host} {port}")
         async for frames in connection.batches():
             await connection.send_many(frames)
@@ -151,7 +150,8 @@ def test_systemd_units_are_valid(tmp_path: Path) -> None:
 async def test_haproxy_tells_who_the_client_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Over TCP and TLS the server sees the client's address; health checks leave no trace."""
+    """Over TCP and TLS the server sees the client's address; health checks reach no handler."""
+    caplog.set_level(logging.DEBUG, "xmlsocket")
     haproxy = tool("haproxy")
     certificate = Certificate(tmp_path)
     plain, secure = closed_port(), closed_port()
@@ -174,10 +174,12 @@ async def test_haproxy_tells_who_the_client_is(
 
             assert await told(plain)
             assert await told(secure, ssl=certificate.client, server_hostname="localhost")
-            goal = server.stats().accepted + 3
+            accepted = server.stats().accepted
+            goal = caplog.text.count("= health check") + 3
             async with asyncio.timeout(PATIENCE):
-                while server.stats().accepted < goal:
+                while caplog.text.count("= health check") < goal:
                     await asyncio.sleep(0.02)
+            assert accepted == server.stats().accepted
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
 
 

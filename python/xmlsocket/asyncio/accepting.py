@@ -15,8 +15,11 @@ from ..endpoint import ACCEPT_BACKOFF, Reserve, bind, format_address, unlink_uni
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from ..connection import Logger, RepeatedLog
+
+    Take: TypeAlias = Callable[[socket.socket, Any], None]
 
 __all__ = ["Listeners", "listen"]
 
@@ -50,7 +53,8 @@ class Listeners:
 
     Args:
         sockets: Bound and listening; closed by `close`.
-        take: Called with every connection that was accepted.
+        take: Called with every connection that was accepted, and its peer's
+            address: of one that was reset meanwhile nothing else can tell it.
         logger: Where to tell that they listen.
         repeated: Where to tell that they cannot accept.
 
@@ -62,7 +66,7 @@ class Listeners:
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        take: Callable[[socket.socket], None],
+        take: Take,
         *,
         logger: Logger,
         repeated: RepeatedLog,
@@ -85,7 +89,7 @@ class Listeners:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_BURST):
             try:
-                sock, _ = listener.accept()
+                sock, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
@@ -97,7 +101,7 @@ class Listeners:
                 self._loop.call_later(ACCEPT_BACKOFF, self._listen, listener)
                 return
             sock.setblocking(False)
-            self._take(sock)
+            self._take(sock, address)
 
     def close(self) -> None:
         """Stop accepting and close the sockets."""

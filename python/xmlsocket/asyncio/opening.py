@@ -102,9 +102,9 @@ class Openings(Generic[T]):
         self.closed: bool = False
         self._undecided: set[Entry[T]] = set()
 
-    def entry(self) -> Entry[T]:
-        """Return the protocol for a connection that was accepted."""
-        entry = Entry(self)
+    def entry(self, peer: Any) -> Entry[T]:
+        """Return the protocol for a connection that was accepted from the address ``peer``."""
+        entry = Entry(self, peer)
         self._undecided.add(entry)
         return entry
 
@@ -122,9 +122,10 @@ class Openings(Generic[T]):
 class Entry(asyncio.BufferedProtocol, Generic[T]):
     """One accepted connection until it is decided what it carries."""
 
-    def __init__(self, openings: Openings[T]) -> None:
+    def __init__(self, openings: Openings[T], peer: Any) -> None:
         loop = asyncio.get_running_loop()
         self._openings = openings
+        self._peer = peer
         self._loop = loop
         self._outcome: asyncio.Future[Connection[T] | None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -153,7 +154,8 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         openings = self._openings
         port = openings.port
         self._transport = cast("asyncio.Transport", transport)
-        self._peer = transport.get_extra_info("peername")
+        # The transport's, as long as it knows one: it keeps that anyway.
+        self._peer = transport.get_extra_info("peername") or self._peer
         self._opening = Opening(
             self._peer,
             match_policy=None if port.policy is None else match_request,
@@ -188,7 +190,8 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
     def eof_received(self) -> bool | None:
         """Decide with what there is: no more will come."""
         assert self._transport is not None
-        if self._transport.is_closing():  # asyncio's TLS tells it after an abort too
+        # asyncio's TLS tells it after an abort too.
+        if self._transport.is_closing() or self._opening.is_probe:
             return False
         self._take(self._opening.on_silence(), "incomplete")
         successor = self._transport.get_protocol()
@@ -226,7 +229,7 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
     def _carry_frames(self, opened: Opened) -> None:
         assert self._transport is not None
         connection = self._openings.make()
-        connection._peer = opened.source
+        connection._peer = opened.source or self._peer
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
         self._settle(connection)
@@ -314,6 +317,10 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - no connection, no reason
         """Note that there will be no connection."""
+        if self._opening.is_probe:
+            self._openings.settings.logger.debug(
+                "= health check of the proxy %s", format_address(self._peer)
+            )
         self._end_opening()
         self._settle(None)
 

@@ -191,7 +191,7 @@ class PolicyServer:
 
     # The clients
 
-    def _accepted(self, sock: socket.socket) -> None:
+    def _accepted(self, sock: socket.socket, address: Any) -> None:  # noqa: ARG002 - any may ask
         task = asyncio.get_running_loop().create_task(self._open(sock))
         self._opening.add(task)
         task.add_done_callback(self._opened)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..admission import Admission
 from ..connection import Counters, Settings
@@ -182,12 +182,12 @@ class Server(Generic[T]):
         self.close()
         await self.wait_closed()
 
-    def _accepted(self, sock: socket.socket) -> None:
+    def _accepted(self, sock: socket.socket, address: Any) -> None:
         site = self._admission.admit(sock, len(self._tasks))
         if site is None:
             return
         keep_alive(sock, self._settings.limits.send_timeout)
-        task = self._loop.create_task(self._run(sock))
+        task = self._loop.create_task(self._run(sock, address))
         self._tasks[task] = sock
         self._admission.enter(task, site)
         task.add_done_callback(self._done)
@@ -213,11 +213,12 @@ class Server(Generic[T]):
         self._counters.add_closed(connection)
         self._check_closed()
 
-    async def _run(self, sock: socket.socket) -> None:
+    async def _run(self, sock: socket.socket, address: Any) -> None:
         """Open a connection on an accepted socket, run the handler, close."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._tasks[task] = None
-        connection = await self._open(task, sock)
+        connection = await self._open(task, sock, address)
+        del address  # would be held for as long as the handler runs
         if connection is None:
             return
         if not self._admission.identify(task, connection.remote_address):
@@ -240,9 +241,11 @@ class Server(Generic[T]):
         connection._close(reason)
         await connection.close()
 
-    async def _open(self, task: asyncio.Task[None], sock: socket.socket) -> Connection[T] | None:
+    async def _open(
+        self, task: asyncio.Task[None], sock: socket.socket, address: Any
+    ) -> Connection[T] | None:
         # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
-        protocol = self._make() if self._openings is None else self._openings.entry()
+        protocol = self._make() if self._openings is None else self._openings.entry(address)
         handshake = {}
         if self._ssl is not None:
             handshake["ssl_handshake_timeout"] = self._settings.open_timeout

@@ -1,0 +1,111 @@
+"""One port for everyone: health checks, and peers that go while it is decided what they want."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import xmlsocket
+from tests.asyncio.support import port_of, read_all, until
+from tests.asyncio.test_one_port import PROXY_V2, one_port, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG = 3600.0
+LOCAL = PROXY_V2[:12] + b"\x20\0\0\0"
+FIN, RESET = b"\0" * 8, b"\1\0\0\0\0\0\0\0"
+
+everything_or_proxies = pytest.mark.parametrize(
+    "options",
+    [{}, {"policy": None, "websocket": False}],
+    ids=["everything", "proxies alone"],
+)
+
+
+@contextlib.contextmanager
+def dialled(server: xmlsocket.Server[Any], linger: bytes = FIN) -> Iterator[socket.socket]:
+    """Connect without letting the loop run; leave with FIN, or with a reset."""
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        yield sock
+
+
+# Health checks of proxies
+
+
+@everything_or_proxies
+@pytest.mark.parametrize("linger", [FIN, RESET], ids=["FIN", "reset"])
+@pytest.mark.parametrize("early", [True, False], ids=["before accepting", "later"])
+async def test_proxy_health_check_reaches_no_handler(
+    options: dict[str, Any], linger: bytes, early: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LOCAL and then the end is a probe: no connection, no refusal, nothing above DEBUG."""
+    caplog.set_level(logging.DEBUG, "xmlsocket")
+    options = {"trusted_proxies": ["127.0.0.1"], "sniff_timeout": LONG, **options}
+    async with one_port(**options) as server:
+        with dialled(server, linger) as probe:
+            probe.sendall(LOCAL)
+            if not early:
+                await until(lambda: server._tasks)
+        await until(lambda: "= health check of the proxy 127.0.0.1:" in caplog.text)
+        await until(lambda: not server._tasks)
+
+        stats = server.stats()
+        assert (0, 0, {}) == (stats.connections, stats.accepted, stats.refused)
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+@everything_or_proxies
+async def test_proxy_that_speaks_for_itself_is_served_as_itself(options: dict[str, Any]) -> None:
+    """Behind LOCAL come documents like any others; their sender is the proxy."""
+    options = {"trusted_proxies": ["127.0.0.1"], "sniff_timeout": LONG, **options}
+    async with one_port(**options) as server, stream(server) as (reader, writer):
+        for byte in LOCAL + b"<a/>\0":
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        writer.write_eof()
+
+        assert b"127.0.0.1||<a/>\0" == await read_all(reader)
+
+
+async def test_proxy_that_waits_behind_local_is_served_after_the_silence() -> None:
+    """A proxy's own client that lets the server speak first gets what any silent client gets."""
+    async with one_port(trusted_proxies=["127.0.0.1"], sniff_timeout=0.01) as server:
+        async with stream(server) as (reader, writer):
+            writer.write(LOCAL)
+            await until(lambda: server.stats().connections)
+            writer.write(b"<a/>\0")
+            writer.write_eof()
+
+            assert b"127.0.0.1||<a/>\0" == await read_all(reader)
+
+
+@pytest.mark.parametrize("header", [LOCAL, PROXY_V2], ids=["LOCAL", "PROXY"])
+async def test_documents_of_a_peer_that_was_reset_before_it_was_accepted_have_an_address(
+    header: bytes,
+) -> None:
+    """The system forgets whom such a connection was to; accepting it told, and it counts."""
+    received: list[Any] = []
+
+    async def note(connection: xmlsocket.Connection[bytes]) -> None:
+        received.append(connection.remote_address)
+        with contextlib.suppress(xmlsocket.ConnectionClosed):
+            while True:
+                received.append(await connection.recv())
+
+    async with xmlsocket.serve(
+        note, "127.0.0.1", 0, parse=bytes, trusted_proxies=["127.0.0.1"]
+    ) as server:
+        with dialled(server, RESET) as sock:
+            address = sock.getsockname()
+            sock.sendall(header + b"<a/>\0")
+        await until(lambda: server.stats().accepted and not server.connections)
+
+    expected = address if header == LOCAL else ("192.0.2.7", 4711)
+    assert [expected, b"<a/>"] == received
