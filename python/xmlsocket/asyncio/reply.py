@@ -53,7 +53,8 @@ class Reply(asyncio.Protocol):
 
     def _write(self) -> None:
         self._stop_timer()
-        while len(self._data) > _PIECE and not self._paused:
+        # Closing: the write that found out that the peer has gone.
+        while len(self._data) > _PIECE and not (self._paused or self._transport.is_closing()):
             piece, self._data = self._data[:_PIECE], self._data[_PIECE:]
             self._transport.write(piece)
         loop = asyncio.get_running_loop()
