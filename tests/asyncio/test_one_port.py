@@ -45,7 +45,8 @@ async def tell(connection: xmlsocket.Connection[bytes]) -> None:
 async def one_port(**options: Any) -> AsyncIterator[xmlsocket.Server[bytes]]:
     """Serve everyone; nothing may be left behind, neither tasks nor timers."""
     options = {"policy": POLICY, "websocket": True, **options}
-    async with xmlsocket.serve(tell, "127.0.0.1", 0, parse=bytes, **options) as server:
+    handler = options.pop("handler", tell)
+    async with xmlsocket.serve(handler, "127.0.0.1", 0, parse=bytes, **options) as server:
         yield server
     assert server._openings is not None
     assert set() == server._openings._undecided
@@ -468,17 +469,28 @@ async def test_http_request_after_a_silence_is_closed_and_frames_are_not() -> No
         assert {CloseReason.WEBSOCKET_ERROR: 1, CloseReason.EOF: 1} == server.stats().closed
 
 
-async def test_silent_connection_can_be_spoken_to_and_closed_before_it_speaks() -> None:
-    """Until its first byte a silent connection is sent to, ended and counted like any other."""
+async def test_silent_connection_can_be_spoken_to_before_it_speaks() -> None:
+    """Until its first byte a silent connection is sent to, and waited for, like any other."""
+    frame = b"x" * 100_000
 
     async def greet(connection: xmlsocket.Connection[bytes]) -> None:
-        await connection.send_many([b"x" * 100_000] * 20)
+        await connection.send_many([frame] * 200)
 
-    async with xmlsocket.serve(
-        greet, "127.0.0.1", 0, parse=bytes, websocket=True, sniff_timeout=0.02
-    ) as server:
+    async with one_port(sniff_timeout=0.02, handler=greet) as server:
         async with stream(server) as (reader, _):
-            assert 20 * 100_001 == len(await read_all(reader))
-        async with stream(server) as (_, writer):
-            writer.write_eof()
-        await until(lambda: server.stats().accepted == 2 and not server.connections)
+            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            await until(lambda: any(each._writing_paused for each in server.connections))
+            reader._transport.resume_reading()  # type: ignore[attr-defined]
+            assert (frame + b"\0") * 200 == await read_all(reader)
+        await until(lambda: not server.connections)
+        assert {CloseReason.LOCAL: 1} == server.stats().closed
+
+
+async def test_silent_connection_that_ends_without_a_word_ends_in_order() -> None:
+    """The handler of a silent client hears of its end as of any other's."""
+    async with one_port(sniff_timeout=0.02) as server, stream(server) as (reader, writer):
+        await until(lambda: server.connections)
+        writer.write_eof()
+        assert b"" == await read_all(reader)
+        await until(lambda: not server.connections)
+        assert {CloseReason.EOF: 1} == server.stats().closed

@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import xmlsocket
-from tests.asyncio.support import port_of, read_all, until
+from tests.asyncio.support import port_of, read_all, until, warnings_of
 from tests.asyncio.test_one_port import PROXY_V2, one_port, stream
+from tests.support.tls import contexts
+from xmlsocket import Page, WebSocketOptions
+from xmlsocket.asyncio.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,3 +113,122 @@ async def test_documents_of_a_peer_that_was_reset_before_it_was_accepted_have_an
 
     expected = address if header == LOCAL else ("192.0.2.7", 4711)
     assert [expected, b"<a/>"] == received
+
+
+# TLS
+
+
+class Shaken:
+    """The client's side of TLS in memory, so that a test decides what leaves together."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = contexts()[1].wrap_bio(self._in, self._out, server_hostname="localhost")
+
+    async def shake(self) -> None:
+        """Do the client's part of the handshake; its last words still wait to be sent."""
+        loop = asyncio.get_running_loop()
+        self._sock.setblocking(False)
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.send()
+                self._in.write(await loop.sock_recv(self._sock, 2**16))
+            else:
+                return
+
+    def say_goodbye(self) -> None:
+        """Add the end of TLS to what waits."""
+        with pytest.raises(ssl.SSLWantReadError):  # it wants to hear the server's
+            self.tls.unwrap()
+
+    def send(self) -> None:
+        """Send what waits, at once."""
+        self._sock.sendall(self._out.read())
+
+    async def ended(self) -> bool:
+        """Wait for the end of the stream, in order or not."""
+        with contextlib.suppress(ConnectionError):
+            while await asyncio.get_running_loop().sock_recv(self._sock, 2**16):
+                pass
+        return True
+
+
+async def test_tls_handshake_that_outlives_the_server_opens_nothing() -> None:
+    """Whoever is still shaking hands when the server closes is let go after it."""
+    async with one_port(ssl=contexts()[0], sniff_timeout=LONG) as server:
+        with dialled(server) as sock:
+            client = Shaken(sock)
+            await client.shake()
+            server.close(timeout=None)
+            client.send()
+
+            assert await client.ended()
+            assert [] == await server.wait_closed()
+        assert 0 == server.stats().accepted
+
+
+async def test_tls_goodbye_with_a_refused_opening_is_the_same_refusal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end of the stream in the read that is refused neither counts twice nor is served."""
+    async with one_port(ssl=contexts()[0], trusted_proxies=["127.0.0.1"]) as server:
+        with dialled(server) as sock:
+            client = Shaken(sock)
+            await client.shake()
+            client.tls.write(b"PROXY TCP9 nonsense\r\n")
+            client.say_goodbye()
+            client.send()
+
+            assert await client.ended()
+        await until(lambda: not server._tasks)
+        assert ({"proxy_header": 1}, 0) == (server.stats().refused, server.stats().accepted)
+    assert [] == warnings_of(caplog)
+
+
+# Pages
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def test_http_page_without_a_timeout_waits_for_its_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With ``close_timeout=None`` a peer may take a page as slowly as it likes."""
+    full = asyncio.Event()
+    pause = Reply.pause_writing
+
+    def note(reply: Reply) -> None:
+        pause(reply)
+        full.set()
+
+    monkeypatch.setattr(Reply, "pause_writing", note)
+    page = Page(bytes(2**24))
+    options: dict[str, Any] = {"websocket": WebSocketOptions(pages={"/": page})}
+    async with (
+        one_port(close_timeout=None, **options) as server,
+        stream(server) as (reader, writer),
+    ):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET)
+        await full.wait()
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+
+        assert (await read_all(reader)).endswith(b"\r\n\r\n" + page.body)
+
+
+@pytest.mark.parametrize("size", [0, 2**20], ids=["short", "long"])
+async def test_http_page_for_a_peer_that_has_reset_is_dropped(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who asks and resets at once costs neither a line in the log nor further writes."""
+    caplog.set_level(logging.WARNING, "asyncio")  # which tells of writes to a lost connection
+    options: dict[str, Any] = {"websocket": WebSocketOptions(pages={"/": Page(bytes(size))})}
+    async with one_port(**options) as server:
+        with dialled(server, RESET) as sock:
+            await until(lambda: server._tasks)
+            sock.sendall(GET)
+        await until(lambda: not server._tasks)
+    assert [] == [record.getMessage() for record in caplog.records]
