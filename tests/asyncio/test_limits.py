@@ -473,6 +473,28 @@ async def test_memory_looks_are_hurried_above_a_half_and_over_with_the_server() 
     assert [] == periods()
 
 
+async def test_memory_of_a_peer_that_has_ended_is_not_paused_and_can_be_taken() -> None:
+    """Where nothing is read any more there is nothing to pause, and taking helps all the same."""
+    limit = CONNECTION_CHARGE + 1000
+    async with crowd(1, limits=Limits(memory=limit)) as (server, (connection,), (peer,)):
+        budget = server._memory
+        budget.close()
+        await give(connection, peer, b"x" * 1000 + b"\0")
+        peer.shutdown(socket.SHUT_WR)
+        await until(lambda: connection.close_reason is CloseReason.EOF)
+
+        budget._look(0)
+        assert not connection._reading_paused
+        assert b"x" * 1000 == await connection.recv()
+        budget._look(0)
+        budget._look(0)
+
+        assert CloseReason.EOF is connection.close_reason
+        await connection.send(b"<thanks/>")
+        assert b"<thanks/>\0" == await asyncio.get_running_loop().sock_recv(peer, 100)
+        budget.close()
+
+
 async def test_memory_does_not_count_for_clients() -> None:
     """The budget is the server's: a client's connection is not looked at."""
     async with pair(limits=Limits(memory=1)) as (client, connection):

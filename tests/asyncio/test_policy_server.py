@@ -148,6 +148,54 @@ async def test_policyserver_full_cuts_off_the_oldest() -> None:
             assert not second.is_closing()
 
 
+async def test_policyserver_full_lets_an_answer_on_its_way_arrive() -> None:
+    """Making room cuts off whoever has been answered and stays, but takes nothing back."""
+    async with PolicyServer(POLICY, "127.0.0.1", 0, max_connections=1) as server:
+        async with peer_of(server) as (first, first_writer):
+            first_writer.write(REQUEST)
+            assert POLICY.reply == await first.readexactly(len(POLICY.reply))
+            async with peer_of(server) as (second, writer):
+                await until(lambda: server.stats().accepted == 2)
+                assert 1 == server.stats().connections
+                writer.write(REQUEST)
+                assert POLICY.reply == await read_all(second)
+        assert (2, 0) == (server.stats().answered, server.stats().evicted)
+
+
+async def test_policyserver_on_accept_full_answers_those_who_may_stay() -> None:
+    """Of two that come at once where one may stay, the first is gone before it is answered."""
+    async with PolicyServer(POLICY, "127.0.0.1", 0, on_accept=True, max_connections=1) as server:
+        with contextlib.ExitStack() as stack:
+            first, second = (  # before the loop accepts one of them
+                stack.enter_context(socket.create_connection(("127.0.0.1", port_of(server))))
+                for _ in range(2)
+            )
+            await until(lambda: server.stats().accepted == 2 and server.stats().answered)
+            first.settimeout(10)
+            second.settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                assert b"" == first.recv(1)
+            assert POLICY.reply == second.recv(1000)
+        assert (1, 1) == (server.stats().answered, server.stats().evicted)
+
+
+async def test_policyserver_socket_that_cannot_be_opened_is_let_go(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A connection that the system takes back, as macOS may, is no client and no event."""
+    if type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
+        pytest.skip("uvloop sets no options here that could fail")
+    async with PolicyServer(POLICY, "127.0.0.1", 0) as server:
+        broken = socket.socket(proto=socket.IPPROTO_TCP)
+        broken.setblocking(False)
+        broken.close()  # options of a closed socket fail, as those of one that was taken back do
+        server._accepted(broken, None)
+        await until(lambda: not server._opening)
+
+        assert 0 == server.stats().accepted
+    assert [] == warnings_of(caplog)
+
+
 async def test_policyserver_close_leaves_nothing_open() -> None:
     """Closing ends those who have not asked, and waits for nobody else."""
     server = await PolicyServer(POLICY, "127.0.0.1", 0)

@@ -84,6 +84,20 @@ async def test_connect_websocket_takes_a_socket() -> None:
             assert b"<a/>" == await client.recv()
 
 
+async def test_connect_websocket_without_tls_takes_a_socket_too() -> None:
+    """The address then names the path and the Host header; where to is the socket's matter."""
+    options: dict[str, Any] = {"parse": bytes, "websocket": True}
+    async with xmlsocket.serve(echo, "127.0.0.1", 0, **options) as server:
+        sock = socket.create_connection(("127.0.0.1", port_of(server)))
+        sock.setblocking(False)
+        async with xmlsocket.connect_websocket(
+            "ws://nowhere.example/chat", parse=bytes, sock=sock
+        ) as client:
+            assert "/chat" == client.path
+            await client.send(b"<a/>")
+            assert b"<a/>" == await client.recv()
+
+
 @pytest.mark.parametrize(
     ("origin", "path", "status"),
     [("https://evil.example", "/chat", 403), (None, "/other", 404)],
