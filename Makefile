@@ -149,7 +149,7 @@ test-pure: dev  ## all Python tests but the slow ones with the pure-Python codec
 	XMLSOCKET_PURE=1 $(PYTEST) -q -m 'not slow'
 
 .PHONY: test-vendor
-test-vendor: dev vendor-tools  ## the crate, the C library and the single file, as those use them who copy them
+test-vendor: dev vendor-tools  ## the crate, the C library and the single file, as those use them who copy them; Xdebug
 	$(PYTEST) -q tests/vendor
 
 .PHONY: vendor-tools

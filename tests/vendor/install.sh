@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests of this folder need beyond Rust: install.sh RUST, with the
-# version of the oldest Rust that is promised. Tests that miss something are skipped,
+# version of the oldest Rust that is promised; and PHP with its debugger. Tests that miss something are skipped,
 # or fail where XMLSOCKET_VENDOR=required.
 set -euo pipefail
 
@@ -10,6 +10,8 @@ packages=()
 missing c++ && packages+=(g++)
 missing pkg-config && packages+=(pkg-config)
 missing valgrind && packages+=(valgrind)
+missing php && packages+=(php-cli)
+php -m 2>/dev/null | grep -ix xdebug >/dev/null || packages+=(php-xdebug)
 if [ ${#packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && ! missing apt-get; then
         echo "installing ${packages[*]}"

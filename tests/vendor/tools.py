@@ -11,14 +11,25 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CAPI", "CODEC", "PATIENCE", "ROOT", "TARGET", "Library", "need", "run", "serving"]
+__all__ = [
+    "CAPI",
+    "CODEC",
+    "PATIENCE",
+    "ROOT",
+    "TARGET",
+    "Library",
+    "do_without",
+    "need",
+    "run",
+    "serving",
+]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODEC = ROOT / "rust" / "codec"
@@ -38,10 +49,15 @@ def need(*tools: str) -> None:
     if not (ROOT / "rust").is_dir():
         pytest.skip("the source of the crates is not here")
     missing = " and ".join(tool for tool in tools if shutil.which(tool) is None)
-    if missing and os.environ.get("XMLSOCKET_VENDOR") == "required":
-        pytest.fail(f"XMLSOCKET_VENDOR=required, but {missing} not found")
     if missing:
-        pytest.skip(f"{missing} not found")
+        do_without(missing)
+
+
+def do_without(missing: str) -> NoReturn:
+    """Skip the test, or fail it, because something is missing."""
+    if os.environ.get("XMLSOCKET_VENDOR") == "required":
+        pytest.fail(f"XMLSOCKET_VENDOR=required, but {missing} not found")
+    pytest.skip(f"{missing} not found")
 
 
 def run(*command: str | Path, status: int = 0, **options: Any) -> str:
