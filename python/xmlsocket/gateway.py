@@ -14,11 +14,11 @@ import contextlib
 import dataclasses
 import logging
 import re
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from .admission import Sites
 from .asyncio import connect, serve
+from .asyncio.dialing import dial
 from .connection import Logger, RepeatedLog
 from .endpoint import format_address
 from .exceptions import CloseReason, ConnectionClosed
@@ -271,7 +271,7 @@ class Gateway:
             header = make_proxy_header(
                 target.proxy_header, client.remote_address, client.local_address
             )
-            sock = await _dial(target.host, target.port)
+            sock = await dial(target.host, target.port)
             try:
                 await asyncio.get_running_loop().sock_sendall(sock, header)
                 if target.ssl:
@@ -308,25 +308,3 @@ async def _pump(source: Connection[bytes], sink: Connection[bytes]) -> None:
 def _close(connection: Connection[bytes], reason: CloseReason) -> None:
     # Handlers of applications have no use for another reason than their own will.
     connection._close(reason)  # noqa: SLF001
-
-
-async def _dial(host: str, port: int) -> socket.socket:
-    """Connect to the first address of a host that answers."""
-    loop = asyncio.get_running_loop()
-    failure: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        sock = socket.socket(family, kind, proto)
-        sock.setblocking(False)
-        try:
-            await loop.sock_connect(sock, address)
-        except OSError as exc:
-            failure = exc
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or OSError(f"no address of {host}")

@@ -6,27 +6,21 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
-import struct
-import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from .direction import Closed, Direction, Reset
+from .direction import Direction
 from .faults import Faults
+from .relay import relay
 from .stats import DirectionStats, ProxyStats
+from .stream import SocketStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any, Self
 
 __all__ = ["ChaosProxy"]
-
-# For how long a peer may still send after `Faults.limit`.
-_LINGER_TIME: Final = 1.0
-
-# Value of SO_LINGER with which close() sends a reset: on, for no time.
-_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class ChaosProxy:
@@ -183,54 +177,24 @@ class ChaosProxy:
         seed = f"{self._seed} {self._connections}"
         self._connections += 1
         self._open += 1
-        both = client, server
-        in_order = False
-        try:
-            for sock in both:
-                sock.setblocking(False)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                await self._loop.sock_connect(server, target)
-            except OSError:
-                self._unreachable += 1
-            else:
-                up, down = self._counted
-                await self._carry(
-                    Direction(client, server, f"{seed} up", lambda: self._to_server, up),
-                    Direction(server, client, f"{seed} down", lambda: self._to_client, down),
-                )
-                in_order = True
-        except* Reset:
-            pass
-        except* Closed:
-            await self._close_in_order(both)
-            in_order = True
-        finally:
-            for sock in both:
-                if not in_order:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                sock.close()
-            self._open -= 1
-
-    async def _carry(self, *directions: Direction) -> None:
+        streams = near, far = SocketStream(client), SocketStream(server)
+        up, down = self._counted
+        directions = (
+            Direction(near, far, f"{seed} up", lambda: self._to_server, up),
+            Direction(far, near, f"{seed} down", lambda: self._to_client, down),
+        )
         self._directions.update(directions)
         try:
-            async with asyncio.TaskGroup() as group:
-                for direction in directions:
-                    group.create_task(direction.read())
-                    group.create_task(direction.write())
+            try:
+                await self._loop.sock_connect(server, target)
+            except BaseException as exc:
+                for stream in streams:
+                    stream.close(reset=True)
+                if not isinstance(exc, OSError):
+                    raise
+                self._unreachable += 1
+            else:
+                await relay(streams, directions)
         finally:
             self._directions.difference_update(directions)
-
-    async def _close_in_order(self, both: Iterable[socket.socket]) -> None:
-        """Send FIN both ways and read what still comes, lest the system answers with a reset."""
-
-        async def drain(sock: socket.socket) -> None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_WR)
-                while await self._loop.sock_recv(sock, 2**16):
-                    pass
-
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_TIME):
-                await asyncio.gather(*map(drain, both))
+            self._open -= 1

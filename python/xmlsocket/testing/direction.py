@@ -6,18 +6,29 @@ import asyncio
 import collections
 import contextlib
 import random
-import socket
 from typing import TYPE_CHECKING, Final
 
 from .faults import Damage, Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from .faults import Faults
     from .stats import DirectionStats
+    from .stream import SocketStream
 
-__all__ = ["Closed", "Direction", "Reset"]
+    class Watch(Protocol):
+        """Sees what one side sends, as it comes."""
+
+        def took(self, data: bytes) -> None:
+            """Take note of bytes."""
+
+        def ended(self, *, reset: bool) -> None:
+            """Take note of the end."""
+
+
+__all__ = ["Closed", "Direction", "Reset", "Watch"]
 
 _READ: Final = 2**16
 
@@ -39,7 +50,7 @@ class Closed(Exception):
 
 class Direction:
     """
-    Carries the bytes of one direction from one socket to the other.
+    Carries the bytes of one direction from one stream to the other.
 
     Args:
         source: Where they come from.
@@ -47,22 +58,26 @@ class Direction:
         seed: What all random choices of this direction depend on.
         faults: Returns the faults in force.
         stats: What is counted, shared by all connections.
+        watch: Sees what the source sends; None for nobody.
 
     """
 
     def __init__(
         self,
-        source: socket.socket,
-        target: socket.socket,
+        source: SocketStream,
+        target: SocketStream,
         seed: str,
         faults: Callable[[], Faults],
         stats: DirectionStats,
+        *,
+        watch: Watch | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._source = source
         self._target = target
         self._faults = faults
         self._stats = stats
+        self._watch = watch
         # A sequence of random numbers for each purpose: no fault shifts another.
         self._damage = Damage(f"{seed} corrupt")
         self._merges = Places(f"{seed} merge")
@@ -96,7 +111,7 @@ class Direction:
                 await self._room.wait()
                 continue
             try:
-                data = await self._loop.sock_recv(self._source, _READ)
+                data = await self._source.read()
             except OSError:
                 kind = Reset
                 break
@@ -105,9 +120,13 @@ class Direction:
             self._arrive(data)
         self._end = self._loop.time(), kind
         self._wake.set()
+        if self._watch is not None:
+            self._watch.ended(reset=kind is Reset)
 
     def _arrive(self, data: bytes) -> None:
         self._stats.bytes_in += len(data)
+        if self._watch is not None:
+            self._watch.took(data)
         if not self._over:
             data, changed = self._damage.done_to(data, self._read, self._faults().corrupt)
             self._stats.corrupted += changed
@@ -131,7 +150,7 @@ class Direction:
             if faults.black_hole:
                 await self._wake.wait()
                 continue
-            self._check(faults)
+            await self._check(faults)
             if self._over:
                 return
             now = self._loop.time()
@@ -142,7 +161,7 @@ class Direction:
                     await self._write_piece(self._piece(faults))
                     continue
             elif self._end is not None and not self._travelling:
-                wait = self._finish(faults, now)
+                wait = await self._finish(faults, now)
             await self._wait(wait)
 
     async def _wait(self, seconds: float | None) -> None:
@@ -151,7 +170,7 @@ class Direction:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    def _check(self, faults: Faults) -> None:
+    async def _check(self, faults: Faults) -> None:
         """End the stream if it has come to the place for it."""
         if faults.reset_at is not None and self._written >= faults.reset_at:
             self._stats.resets += 1
@@ -162,7 +181,7 @@ class Direction:
         at = faults.half_close_at
         if at is not None and self._written >= at and not self._over:
             self._stats.half_closes += 1
-            self._shut()
+            await self._shut()
 
     def _land(self, faults: Faults, now: float) -> float | None:
         """Make ready what has travelled for long enough, and return the seconds to the next."""
@@ -211,7 +230,7 @@ class Direction:
     async def _write_piece(self, piece: bytes) -> None:
         size = len(piece)
         try:
-            await self._loop.sock_sendall(self._target, piece)
+            await self._target.write(piece)
         except OSError:
             raise Reset from None  # the receiver is gone, and the sender has to know
         self._written += size
@@ -227,7 +246,7 @@ class Direction:
         # So that a receiver on this loop, and the other direction, get their turn.
         await asyncio.sleep(0)
 
-    def _finish(self, faults: Faults, now: float) -> float | None:
+    async def _finish(self, faults: Faults, now: float) -> float | None:
         """Tell the target of the end, or return the seconds until that is due."""
         assert self._end is not None
         when, kind = self._end
@@ -236,15 +255,14 @@ class Direction:
         wait = when + faults.slow_close - now
         if wait > 0:
             return wait
-        self._shut()
+        await self._shut()
         return 0.0
 
-    def _shut(self) -> None:
+    async def _shut(self) -> None:
         """Send FIN; what still comes is thrown away."""
         self._over = True
         self._travelling.clear()
         self._ready.clear()
         self._held = 0
         self._room.set()
-        with contextlib.suppress(OSError):  # gone already
-            self._target.shutdown(socket.SHUT_WR)
+        await self._target.finish()
