@@ -24,6 +24,7 @@ LAYERS = MappingProxyType(
         "encoding": 2,
         "flow": 2,
         "limits": 2,
+        "reasons": 2,
         "stats": 2,
         "documents": 3,
         "outbox": 3,

@@ -15,6 +15,7 @@ from tests.cli.support import run
 from xmlsocket.__main__ import main
 from xmlsocket.cli import app, errors
 
+NAMES = ["serve", "connect", "policy", "gateway", "record", "replay", "demo"]
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
 
@@ -30,10 +31,10 @@ def test_run_without_a_command_prints_the_help_and_fails(
     assert "" == without.err
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
+@pytest.mark.parametrize("name", NAMES)
 def test_help_names_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of the application lists every command and shows it in an example."""
-    assert set(COMMANDS) == {"serve", "connect", "policy", "gateway", "demo"}
+    assert set(COMMANDS) == set(NAMES)
     app.run(["--help"])
 
     text = capsys.readouterr().out
@@ -41,7 +42,7 @@ def test_help_names_every_command(name: str, capsys: pytest.CaptureFixture[str])
     assert f"    xmlsocket {name}" in text
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
+@pytest.mark.parametrize("name", NAMES)
 def test_help_of_a_command_explains_every_option_and_shows_examples(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +57,7 @@ def test_help_of_a_command_explains_every_option_and_shows_examples(
     assert f"Examples:\n\n    xmlsocket {name}" in text or f"| xmlsocket {name} " in text
 
 
-@pytest.mark.parametrize("name", ["serve", "connect", "policy", "gateway", "demo"])
+@pytest.mark.parametrize("name", NAMES)
 def test_short_help_option_works_for_every_command(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from ..exceptions import PolicyError
 from ..limits import Limits
 from ..policy import Policy
 from ..proxies import TrustedProxies
+from ..testing.conformance import Endpoint
 from ..upgrade import WebSocketOptions
 from .errors import CommandError, reason
 
@@ -32,10 +33,12 @@ __all__ = [
     "bad_limit",
     "client_context",
     "parse_limits",
+    "place",
     "read_policy",
     "read_policy_file",
     "require_websocket",
     "server_context",
+    "stream_endpoint",
     "trusted_proxies",
     "websocket_options",
 ]
@@ -49,6 +52,7 @@ _TRUSTED_HELP = (
     " given several times."
 )
 
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]]+):([0-9]{1,5})", re.ASCII)
 _GRANT = re.compile(r"([^:/\\]+):([0-9*,-]+)", re.ASCII)
 
 
@@ -144,6 +148,55 @@ def parse_limits(given: Iterable[str]) -> dict[str, Any]:
 def bad_limit(text: str) -> typer.BadParameter:
     """Return the error for limits that make no sense."""
     return typer.BadParameter(text, param_hint="'--limit'")
+
+
+def place(text: str, option: str, *, free: bool = False) -> tuple[str, int]:
+    """
+    Read ``HOST:PORT``, IPv6 addresses in brackets.
+
+    Args:
+        text: As typed.
+        option: What it was typed for.
+        free: Whether port 0 is meant for a free one.
+
+    Raises:
+        typer.BadParameter: If it is of another form.
+
+    """
+    match = _PLACE.fullmatch(text)
+    if match is None or not (0 if free else 1) <= int(match[2]) < 2**16:
+        raise typer.BadParameter(f"{text!r} is not of the form HOST:PORT", param_hint=f"'{option}'")
+    return match[1].strip("[]"), int(match[2])
+
+
+def stream_endpoint(text: str, option: str, authority: Path | None = None) -> Endpoint:
+    """
+    Read the address of a server that is reached without WebSocket.
+
+    Args:
+        text: ``HOST:PORT``, ``tls://HOST:PORT`` or ``unix:PATH``.
+        option: What it was typed for.
+        authority: PEM file with the certificate to trust; goes with ``tls://``.
+
+    Raises:
+        CommandError: If the file cannot be read.
+        typer.BadParameter: If it is of another form.
+
+    """
+    if text.startswith("unix:"):
+        return Endpoint("unix", path=text.removeprefix("unix:"))
+    plain = text.removeprefix("tls://")
+    try:
+        host, port = place(plain, option)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            f"{text!r} is none of HOST:PORT, tls://HOST:PORT and unix:PATH",
+            param_hint=f"'{option}'",
+        ) from None
+    tls = plain != text
+    if authority is not None and not tls:
+        raise typer.BadParameter("goes with tls://HOST:PORT", param_hint="'--tls-ca'")
+    return Endpoint("tls" if tls else "tcp", host, port, context=client_context(tls, authority))
 
 
 def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from ..exceptions import PolicyError
 from ..flash.sandbox import Sandbox
 from ..policy import MASTER_PORT, Policy, Verdict
 from .errors import CommandError
-from .options import read_policy_file
+from .options import place, read_policy_file
 from .serve import announce, count, listening, log, on_signals
 
 __all__ = ["policy"]
@@ -31,15 +30,6 @@ EXAMPLES = """Examples:
 
 _PLAYER = 9
 _PATIENCE = 20.0
-_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]]+):([0-9]{1,5})", re.ASCII)
-
-
-def _place(text: str, option: str) -> tuple[str, int]:
-    """Read ``HOST:PORT``."""
-    match = _PLACE.fullmatch(text)
-    if match is None or not 0 < int(match[2]) < 2**16:
-        raise typer.BadParameter(f"{text!r} is not of the form HOST:PORT", param_hint=f"'{option}'")
-    return match[1].strip("[]"), int(match[2])
 
 
 def _build(
@@ -60,8 +50,8 @@ def _tell(verdict: Verdict) -> int:
     return 0 if verdict else 1
 
 
-def _ask(place: str, domains: list[str], *, secure: bool) -> int:
-    host, port = _place(place, "--ask")
+def _ask(server: str, domains: list[str], *, secure: bool) -> int:
+    host, port = place(server, "--ask")
     if len(domains) != 1:
         raise typer.BadParameter(
             "--ask wants the one domain that the movie comes from", param_hint="'--domain'"
@@ -191,7 +181,7 @@ def policy(
         for grant in made.grants:
             typer.echo(f"  {grant}")
     if allows is not None:
-        name, number = _place(allows, "--allows")
+        name, number = place(allows, "--allows")
         raise typer.Exit(_tell(made.allows(name, number, serving_port=public_port)))
     if show or check is not None:
         return

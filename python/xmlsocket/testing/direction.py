@@ -60,6 +60,9 @@ class Direction:
         stats: What is counted, shared by all connections.
         watch: Sees what the source sends; None for nobody.
 
+    Attributes:
+        target_gone: Whether the target was found gone while it was written to.
+
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Direction:
         self._faults = faults
         self._stats = stats
         self._watch = watch
+        self.target_gone = False
         # A sequence of random numbers for each purpose: no fault shifts another.
         self._damage = Damage(f"{seed} corrupt")
         self._merges = Places(f"{seed} merge")
@@ -232,6 +236,7 @@ class Direction:
         try:
             await self._target.write(piece)
         except OSError:
+            self.target_gone = True
             raise Reset from None  # the receiver is gone, and the sender has to know
         self._written += size
         self._held -= size
