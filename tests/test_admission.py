@@ -13,7 +13,7 @@ import pytest
 
 import xmlsocket
 from tests.asyncio import support as on_loop
-from tests.support.tls import contexts
+from tests.support.tls import Shaken, contexts
 from tests.sync import support as with_threads
 from xmlsocket import Limits, sync
 from xmlsocket.admission import Sites
@@ -328,3 +328,22 @@ async def test_handshakes_that_are_done_are_forgotten() -> None:
         await client.recv()
 
         assert {} == server._handshakes
+
+
+async def test_handshake_that_is_done_when_the_next_begins_is_not_broken_off() -> None:
+    """A handshake holds its place to its end only, though its task has not gone on yet."""
+    limits = Limits(handshakes=1)
+    async with xmlsocket.serve(
+        echo, "127.0.0.1", 0, parse=bytes, ssl=contexts()[0], limits=limits
+    ) as server:
+        address = server.sockets[0].getsockname()
+        with socket.create_connection(address) as sock:
+            client = Shaken(sock)
+            await client.shake()
+            client.tls.write(ASKED)
+            # In the same turn the next is accepted, before the last words are read.
+            with socket.create_connection(address):
+                client.send()
+
+                assert ASKED == await client.read()
+            assert {} == server.stats().refused

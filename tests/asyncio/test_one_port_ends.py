@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 import xmlsocket
 from tests.asyncio.support import port_of, read_all, until, warnings_of
 from tests.asyncio.test_one_port import PROXY_V2, one_port, stream
-from tests.support.tls import contexts
+from tests.support.tls import Shaken, contexts
 from xmlsocket import Page, WebSocketOptions
 from xmlsocket.asyncio.reply import Reply
 
@@ -116,44 +115,6 @@ async def test_documents_of_a_peer_that_was_reset_before_it_was_accepted_have_an
 
 
 # TLS
-
-
-class Shaken:
-    """The client's side of TLS in memory, so that a test decides what leaves together."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = contexts()[1].wrap_bio(self._in, self._out, server_hostname="localhost")
-
-    async def shake(self) -> None:
-        """Do the client's part of the handshake; its last words still wait to be sent."""
-        loop = asyncio.get_running_loop()
-        self._sock.setblocking(False)
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self.send()
-                self._in.write(await loop.sock_recv(self._sock, 2**16))
-            else:
-                return
-
-    def say_goodbye(self) -> None:
-        """Add the end of TLS to what waits."""
-        with pytest.raises(ssl.SSLWantReadError):  # it wants to hear the server's
-            self.tls.unwrap()
-
-    def send(self) -> None:
-        """Send what waits, at once."""
-        self._sock.sendall(self._out.read())
-
-    async def ended(self) -> bool:
-        """Wait for the end of the stream, in order or not."""
-        with contextlib.suppress(ConnectionError):
-            while await asyncio.get_running_loop().sock_recv(self._sock, 2**16):
-                pass
-        return True
 
 
 async def test_tls_handshake_that_outlives_the_server_opens_nothing() -> None:

@@ -151,8 +151,11 @@ class FakeTransport(asyncio.Transport):
         self._move()
 
     def _move(self) -> None:
-        if self.blocked:
-            return
+        if not self.blocked:
+            self.take()
+
+    def take(self) -> None:
+        """Let the peer take what is there, whether it reads on or not."""
         self.wire += self._buffer
         self._buffer.clear()
         if self._writing_paused:

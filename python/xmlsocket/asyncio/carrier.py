@@ -133,8 +133,6 @@ class WebSocketTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Say why in a close frame, wait a moment for the peer's, and close."""
-        if self._closing:
-            return
         self._closing = True
         self._pending.clear()
         self._carrier.close(self._reason())
