@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from .output import CLOSED
-
 if TYPE_CHECKING:
     import builtins  # a property shadows the name bytes
     from collections.abc import Coroutine, Hashable
@@ -226,10 +224,9 @@ def queue(connection: Connection[Any], frame: bytes) -> Backlog | None:
     if isinstance(outbox, Backlog):
         return outbox
     if connection._outbox.charge > connection._room:
-        connection._flush()
-        # After a flush either nothing waits or the transport is full.
-        if connection._hold != CLOSED and connection._outbox.charge > connection._room:
-            return Backlog(connection)
+        # Whoever fills the outbox beyond the room flushes it at once: what is there
+        # still is what the transport does not take.
+        return Backlog(connection)
     if connection._push(frame) > connection._room:
         connection._relieve()
     return None
