@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from xmlsocket.testing import ChaosProxy, Faults
+from xmlsocket.testing import ChaosProxy, Faults, chaos
 
 from .support import PATIENCE, read_all, read_exactly, tunnel
 
@@ -266,6 +266,22 @@ def test_limit_does_not_wait_for_peers_that_stay() -> None:
         link.client.sendall(b"abc")
         assert (b"abc", False) == read_all(link.server)
         until(lambda: link.proxy.stats.open == 0)
+
+
+def test_limit_reads_what_still_comes_so_that_nobody_is_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bytes that were on their way are thrown away, and the end stays one in order."""
+    monkeypatch.setattr(chaos, "_LINGER_TIME", PATIENCE)
+    with tunnel(to_server=Faults(limit=3)) as link:
+        link.client.sendall(b"abc")
+        assert (b"abc", False) == read_all(link.server)
+        for sock in (link.client, link.server):
+            sock.sendall(b"too late")
+            sock.shutdown(socket.SHUT_WR)
+        assert (b"", False) == read_all(link.client)
+        until(lambda: link.proxy.stats.open == 0)
+        assert 3 == link.proxy.stats.to_server.bytes_out
 
 
 def test_half_close_ends_one_direction_and_leaves_the_other() -> None:
