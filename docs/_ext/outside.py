@@ -37,6 +37,8 @@ PAGES = {
 _SHOWN = {page: file for file, page in PAGES.items() if page != "index.md"}
 # ](target) or ](target "title"), of links and pictures.
 _TARGET = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?(\s+\"[^\"]*\")?\)")
+_SHOW = re.compile(r"^<!-- show (\S+) -->$", re.MULTILINE)
+_LANGUAGES = {".py": "python"}
 
 
 def rewrite(text: str, page: Path, written_in: Path) -> str:
@@ -66,6 +68,21 @@ def rewrite(text: str, page: Path, written_in: Path) -> str:
     return _TARGET.sub(replace, text)
 
 
+def shown(text: str, written_in: Path) -> dict[str, Path]:
+    """Return the files that a page shows, by the lines that say so."""
+    return {match[0]: written_in / match[1] for match in _SHOW.finditer(text)}
+
+
+def show(text: str, files: dict[str, Path]) -> str:
+    """Put files into a page, each as a block of code in place of the line that asks for it."""
+
+    def block(match: re.Match[str]) -> str:
+        file = files[match[0]]
+        return f"```{_LANGUAGES[file.suffix]}\n{file.read_text('utf-8')}```"
+
+    return _SHOW.sub(block, text)
+
+
 def _relative(file: Path, page: Path) -> str:
     return Path(os.path.relpath(file, page.parent)).as_posix()
 
@@ -80,7 +97,10 @@ def _read(app: Sphinx, docname: str, content: list[str]) -> None:
         app.env.note_dependency(str(file))
         content[0] = rewrite(file.read_text("utf-8"), page, file.parent)
     else:
-        content[0] = rewrite(content[0], page, page.parent)
+        files = shown(content[0], page.parent)
+        for file in files.values():
+            app.env.note_dependency(str(file))
+        content[0] = show(rewrite(content[0], page, page.parent), files)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

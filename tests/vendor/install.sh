@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests of this folder need beyond Rust: install.sh RUST, with the
-# version of the oldest Rust that is promised; and PHP with its debugger. Tests that miss something are skipped,
-# or fail where XMLSOCKET_VENDOR=required.
+# version of the oldest Rust that is promised; compilers, and PHP with its debugger. Tests
+# that miss something are skipped, or fail where XMLSOCKET_VENDOR=required.
 set -euo pipefail
 
 missing() { ! command -v "$1" >/dev/null; }
