@@ -43,10 +43,16 @@ class Debugger:
         print(command, file=self._stdin, flush=True)
         return [self.line() for _ in range(lines)]
 
+    def leave(self) -> None:
+        """End its input."""
+        self._stdin.close()
+
     def end(self) -> str:
-        """Wait until it ends of itself; return what it complains of."""
-        _, complaint = self._process.communicate(timeout=PATIENCE)
-        assert bool(complaint) == (self._process.returncode == 1)
+        """Wait until it ends; return what it complains of."""
+        status = self._process.wait(PATIENCE)
+        assert self._process.stderr is not None
+        complaint = self._process.stderr.read()
+        assert bool(complaint) == (status == 1)
         return complaint.strip()
 
 

@@ -123,7 +123,7 @@ def test_script_goes_on_when_the_input_ends(script: Path) -> None:
     """Nobody types any more: the connection is closed, and the script is on its own."""
     with debugged(script) as (example, php):
         example.ask("step_into")
-
+        example.leave()
         assert "" == example.end()
         assert "Grüße, Żaneta 😀\n".encode() == php.communicate(timeout=WAIT)[0]
 
