@@ -111,7 +111,7 @@ test-python: dev fault-tools  ## the Python tests that take no longer than a mom
 	$(if $(COVER),$(COVERED),$(PYTEST)) -q -m 'not slow'
 
 .PHONY: test-all
-test-all: dev e2e-tools fault-tools coverage test-uvloop test-wheel test-vendor  ## all tests, on every loop and codec, from the wheel, and copied
+test-all: dev e2e-tools fault-tools coverage coverage-rust test-uvloop test-wheel test-vendor  ## all tests, on every loop and codec, from the wheel, and copied
 
 .PHONY: coverage
 coverage:  ## all Python tests, slow ones included, with their branch coverage
@@ -123,6 +123,11 @@ coverage-slow: dev e2e-tools  ## the slow ones only, then their coverage and tha
 	$(COVERED) -q -m slow --ignore tests/vendor
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report --fail-under=98
+
+.PHONY: coverage-rust
+coverage-rust:  ## the lines of the codec crate that its Rust tests leave out: must be none
+	@PYTHON=$(PYTHON) tests/llvm-tools.sh
+	$(PYTHON) tests/rust_coverage.py
 
 .PHONY: e2e
 e2e: dev e2e-tools  ## the chat page and Flash movies in a real browser (REPEAT=N runs them N times)
@@ -297,4 +302,4 @@ clean:  ## remove what the targets above made
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

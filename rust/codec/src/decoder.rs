@@ -192,7 +192,7 @@ impl<F: FnMut(&[u8])> Sink for Emitter<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::{Decoder, KEEP};
-    use crate::{Config, Error};
+    use crate::{Config, Error, Oversize};
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -201,6 +201,19 @@ mod tests {
             max_size: Some(max_size),
             ..Config::default()
         })
+    }
+
+    /// The limits in force are those that were given.
+    #[test]
+    fn with_config_limits_in_force_are_those_given() {
+        let given = Config {
+            max_size: None,
+            oversize: Oversize::Skip,
+            skip_empty: true,
+        };
+
+        assert_eq!(&given, Decoder::with_config(given).scanner().config());
+        assert_eq!(&Config::default(), Decoder::new().scanner().config());
     }
 
     /// A frame that lies whole in one read is a part of it and not a copy.

@@ -163,3 +163,67 @@ impl fmt::Display for DocumentError {
 }
 
 impl core::error::Error for DocumentError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{DelimiterInPayload, DocumentError, Error, Fault};
+    use alloc::string::ToString;
+
+    /// The text of an error says where it is and which limit was passed.
+    #[test]
+    fn error_as_text_tells_offset_and_limit() {
+        let (offset, limit) = (5, 4);
+
+        assert_eq!(
+            "frame starting at stream offset 5 exceeds max_size=4 bytes",
+            Error::FrameTooBig { offset, limit }.to_string()
+        );
+        assert_eq!(
+            "stream ended inside the frame starting at stream offset 5",
+            Error::IncompleteFrame { offset }.to_string()
+        );
+        assert_eq!(
+            "decoder was fed after the end of the stream",
+            Error::Finished.to_string()
+        );
+    }
+
+    /// The text of a refused payload tells which one it is, and the first zero byte.
+    #[test]
+    fn delimiter_in_payload_as_text_tells_item_and_index() {
+        assert_eq!(
+            r"payload 3 contains the delimiter b'\0' at index 7",
+            DelimiterInPayload { index: 7, item: 3 }.to_string()
+        );
+    }
+
+    /// The text of a refused document tells the fault and its place.
+    #[test]
+    fn document_error_as_text_tells_fault_and_offset() {
+        for (fault, text) in [
+            (Fault::Empty, "document is empty at offset 9"),
+            (Fault::NoXml, "no XML document at offset 9"),
+            (Fault::Doctype, "DOCTYPE is not allowed at offset 9"),
+            (Fault::NoElement, "no element at offset 9"),
+            (
+                Fault::UnclosedInstruction,
+                "processing instruction without end at offset 9",
+            ),
+            (Fault::UnclosedComment, "comment without end at offset 9"),
+            (Fault::InvalidUtf8, "invalid UTF-8 at offset 9"),
+        ] {
+            assert_eq!(text, DocumentError { fault, offset: 9 }.to_string());
+        }
+    }
+
+    /// An offset behind the frame, as one of another frame may be, counts to its end.
+    #[test]
+    fn line_and_column_offset_behind_the_frame_is_its_end() {
+        let (fault, offset) = (Fault::NoXml, 100);
+
+        assert_eq!(
+            (2, 3),
+            DocumentError { fault, offset }.line_and_column(b"a\nbc")
+        );
+    }
+}

@@ -2,10 +2,13 @@
 
 mod oracle;
 
+use std::io::ErrorKind;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use oracle::{decode, oracle};
 use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedRead};
 use xmlsocket_codec::tokio::{CodecError, FrameCodec};
 use xmlsocket_codec::{Config, DelimiterInPayload, Error, Oversize};
@@ -148,6 +151,46 @@ fn encode_delimiter_in_payload_writes_nothing() {
         other => panic!("{other:?}"),
     }
     assert_eq!("before", buffer);
+}
+
+/// Whatever stopped it, an error has the text of its cause, and names the cause.
+#[test]
+fn codec_error_every_kind_has_text_and_source_of_its_cause() {
+    let framing = Error::IncompleteFrame { offset: 5 };
+    let payload = DelimiterInPayload { index: 2, item: 0 };
+    let broken = || std::io::Error::other("cable pulled");
+    let pairs: [(CodecError, Box<dyn std::error::Error>); 3] = [
+        (framing.into(), framing.into()),
+        (payload.into(), payload.into()),
+        (broken().into(), broken().into()),
+    ];
+
+    for (error, cause) in pairs {
+        assert_eq!(cause.to_string(), error.to_string());
+        let source = std::error::Error::source(&error).expect("a cause");
+        assert_eq!(format!("{cause:?}"), format!("{source:?}"));
+    }
+}
+
+/// A connection that is reset gives the error of the transport, and no framing error.
+#[tokio::test]
+async fn framed_connection_reset_gives_the_error_of_the_transport() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut peer = TcpStream::connect(address).await.unwrap();
+    let (here, _) = listener.accept().await.unwrap();
+    let mut here = Framed::new(here, FrameCodec::new());
+    peer.write_all(b"<a/>\0<tail").await.unwrap();
+
+    assert_eq!(Bytes::from("<a/>"), here.next().await.unwrap().unwrap());
+    // Whoever closes before reading what has arrived resets the connection.
+    here.send("<unread/>").await.unwrap();
+    peer.readable().await.unwrap();
+    drop(peer);
+    match here.next().await {
+        Some(Err(CodecError::Io(error))) => assert_eq!(ErrorKind::ConnectionReset, error.kind()),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Over a stream a tail without delimiter is an error and no frame.
