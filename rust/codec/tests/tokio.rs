@@ -138,6 +138,29 @@ fn decode_eof_frames_left_are_handed_out_before_the_end() {
     }
 }
 
+/// A frame that passes the limit at the end of the stream is too big, not unfinished.
+#[test]
+fn decode_eof_frame_too_big_is_no_incomplete_frame() {
+    let config = Config {
+        max_size: Some(4),
+        ..Config::default()
+    };
+    let mut codec = FrameCodec::with_config(config);
+    let mut buffer = BytesMut::from("toolong");
+
+    for _ in 0..2 {
+        let error = framing(codec.decode_eof(&mut buffer).unwrap_err());
+        assert_eq!(
+            Error::FrameTooBig {
+                offset: 0,
+                limit: 4
+            },
+            error
+        );
+        assert_eq!(0, buffer.capacity());
+    }
+}
+
 /// A payload that holds the delimiter is refused, and what waits is as it was.
 #[test]
 fn encode_delimiter_in_payload_writes_nothing() {
