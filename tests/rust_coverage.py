@@ -49,9 +49,14 @@ def output(*command: str | pathlib.Path, **variables: str) -> str:
     return text
 
 
+def rustc() -> dict[str, str]:
+    """Return what the compiler tells of itself."""
+    return dict(line.split(": ") for line in output("rustc", "-vV").splitlines()[1:])
+
+
 def find(tool: str) -> str:
     """Return the program of that name that fits rustc's LLVM."""
-    about = dict(line.split(": ") for line in output("rustc", "-vV").splitlines()[1:])
+    about = rustc()
     sysroot = output("rustc", "--print", "sysroot").strip()
     own = pathlib.Path(sysroot, "lib", "rustlib", about["host"], "bin", tool)
     if own.exists():
@@ -65,7 +70,10 @@ def find(tool: str) -> str:
 def programs() -> list[str]:
     """Compile the tests so that they count, and return the programs."""
     flags = f"{os.environ.get('RUSTFLAGS', '')} -C instrument-coverage".strip()
-    lines = output(*CARGO, "--target-dir", TARGET, RUSTFLAGS=flags, **BUILD).splitlines()
+    # With a target named build scripts and macros do not count, which would leave
+    # their profiles where they run.
+    target = ("--target", rustc()["host"], "--target-dir", TARGET)
+    lines = output(*CARGO, *target, RUSTFLAGS=flags, **BUILD).splitlines()
     found = [json.loads(line).get("executable") for line in lines]
     return [program for program in found if program]
 
