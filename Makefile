@@ -194,9 +194,9 @@ audit: dev  ## ask for known faults of what is installed and locked; fails where
 	$(PY) -m pip install --quiet --group audit
 	@mkdir -p target
 	$(PY) -m pip freeze --exclude-editable > target/audit.txt
-	$(BIN)/pip-audit --strict --no-deps --disable-pip -r target/audit.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r target/audit.txt || { echo "pip-audit found a known fault, or pypi.org does not tell of them here: see above" >&2; exit 1; }
 	@cargo audit --version >/dev/null 2>&1 || { echo "cargo-audit is needed: cargo install cargo-audit" >&2; exit 1; }
-	cargo audit
+	cargo audit || { echo "cargo-audit found a known fault, or cannot reach github.com/RustSec: see above" >&2; exit 1; }
 
 .PHONY: lint
 lint: dev  ## ruff, rustfmt, clippy
