@@ -7,6 +7,7 @@ a slow machine cannot fail it.
 
 from __future__ import annotations
 
+import gc
 import random
 import select
 import socket
@@ -84,6 +85,18 @@ def test_proxy_server_that_is_not_there_resets_the_client() -> None:
         assert (b"", True) == read_all(client)
         until(lambda: proxy.stats.open == 0)
         assert 1 == proxy.stats.unreachable
+
+
+def test_proxy_end_while_it_accepts_leaves_no_socket_open() -> None:
+    """Whoever has just come is reset, whether or not anything was done for them yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for _ in range(60):
+            with ChaosProxy(*listener.getsockname()) as proxy:
+                client = socket.create_connection(proxy.address)
+            with client:
+                client.settimeout(PATIENCE)
+                assert (b"", True) == read_all(client)
+        gc.collect()
 
 
 def test_proxy_end_resets_what_is_open_and_stops_its_thread() -> None:

@@ -27,12 +27,14 @@ class BackgroundServer(Generic[S]):
         with BackgroundServer(lambda: serve(handler, "127.0.0.1", 0)) as server:
             with xmlsocket.sync.connect(*server.address) as connection: ...
 
-    Its handlers run in that thread. At the end it stops accepting and cuts who is
-    connected.
+    Its handlers run in that thread. At the end it stops accepting and closes as
+    `Server.close` does.
 
     Args:
         start: Called in the thread; returns what makes the server when awaited,
             such as `xmlsocket.serve` with a handler does.
+        grace: Seconds that handlers have to end by themselves at the end, before
+            who is still connected is cut off; by default none.
 
     Attributes:
         server: The server, once it has started. Belongs to the thread: read
@@ -42,10 +44,11 @@ class BackgroundServer(Generic[S]):
 
     """
 
-    def __init__(self, start: Callable[[], Awaitable[S]]) -> None:
+    def __init__(self, start: Callable[[], Awaitable[S]], *, grace: float = 0) -> None:
         self.server: S
         self.address: Any = None
         self._start = start
+        self._grace = grace
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="BackgroundServer", daemon=True
@@ -80,7 +83,7 @@ class BackgroundServer(Generic[S]):
 
     async def _closed(self) -> None:
         if isinstance(self.server, Server):
-            self.server.close(0)
+            self.server.close(self._grace)
         else:
             self.server.close()
         await self.server.wait_closed()
@@ -92,4 +95,5 @@ class BackgroundServer(Generic[S]):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()

@@ -23,6 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["ChaosProxy"]
 
 
+class _Listener(socket.socket):
+    """
+    Knows whom it has accepted: a `sock_accept` that is cancelled forgets it.
+
+    So does a task that is cancelled before its first step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(fileno=socket.create_server(("127.0.0.1", 0)).detach())
+        self.setblocking(False)
+        self.accepted: set[socket.socket] = set()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        client, address = super().accept()
+        self.accepted.add(client)
+        return client, address
+
+
 class ChaosProxy:
     """
     A TCP proxy with faults, for tests.
@@ -113,20 +131,28 @@ class ChaosProxy:
         """Start; raises `OSError` when the server's name cannot be resolved."""
         host, port = self._where
         family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(("127.0.0.1", 0))
-        listener.setblocking(False)
+        listener = _Listener()
         self.address = listener.getsockname()
         started = threading.Event()
+
+        async def serve(client: socket.socket) -> None:
+            try:
+                await self._serve(client, socket.socket(family, kind), target)
+            finally:
+                listener.accepted.discard(client)
 
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
             self._task = asyncio.current_task()
             started.set()
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    client, _ = await self._loop.sock_accept(listener)
-                    server = socket.socket(family, kind)
-                    group.create_task(self._serve(client, server, target))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    while True:
+                        client, _ = await self._loop.sock_accept(listener)
+                        group.create_task(serve(client))
+            finally:
+                for client in listener.accepted:
+                    SocketStream(client).close(reset=True)
 
         def run() -> None:
             with listener, contextlib.suppress(asyncio.CancelledError):
