@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .support.planes import Plane
 
 
+pytest_plugins = ["pytester", "xmlsocket.testing.pytest"]
+
 # In development mode asyncio warns of every callback that took 0.1 s. A busy
 # machine makes it talk, and tests that look at the log would fail for that.
 logging.getLogger("asyncio").setLevel(logging.ERROR)

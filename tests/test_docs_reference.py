@@ -21,6 +21,7 @@ import xmlsocket.pure
 import xmlsocket.sync
 import xmlsocket.testing
 import xmlsocket.testing.conformance
+import xmlsocket.testing.pytest
 import xmlsocket.workers
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -32,6 +33,7 @@ MODULES = (
     xmlsocket.flash,
     xmlsocket.testing,
     xmlsocket.testing.conformance,
+    xmlsocket.testing.pytest,
     xmlsocket.workers,
     xmlsocket.backplane,
     xmlsocket.backplane.nats,
@@ -166,10 +168,12 @@ def test_public_class_describes_the_arguments_of_its_methods(name: Name) -> None
 @pytest.mark.parametrize("name", [n for n in NAMES if inspect.isclass(n.value)], ids=str)
 def test_public_class_describes_what_it_is_made_of(name: Name) -> None:
     """Arguments of a constructor and fields of a record stand in the class's docstring."""
-    # Made by functions, by looking up a value, or by nobody.
+    # Made by functions, by fixtures, by looking up a value, or by nobody.
     if name.name in {"Connect", "Connection", "Serve", "Server"} or issubclass(
         name.value, enum.Enum | Protocol
     ):
+        return
+    if name.name.endswith("Factory"):
         return
     if issubclass(name.value, Exception) and "__init__" not in vars(name.value):
         return  # its base tells

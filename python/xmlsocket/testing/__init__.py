@@ -5,6 +5,8 @@ Tools for testing programs that speak this protocol.
 networks do, by a seed. `BackgroundServer` runs a server in a thread. Importing
 this package needs no pytest.
 
+`xmlsocket.testing.pytest` is a plugin for pytest with fixtures of these.
+
 `xmlsocket.testing.conformance` tries servers of any make on the rules of the
 protocol, also as a program.
 """
