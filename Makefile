@@ -15,7 +15,8 @@ PY := $(BIN)/python
 PYTEST := $(PY) -X dev -W error -m pytest
 # COVER=1: `make test` notes which lines the ordinary tests reach, for `make coverage-slow`.
 COVERED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(PY) -X dev -W error -m coverage run -m pytest
-RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+# The extension takes its docstrings from its twin.
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock python/xmlsocket/pure.py
 CODE := python tests benches examples docs/conf.py docs/_ext
 # Outside of the workspace, and here without libFuzzer, for stable Rust.
 FUZZ := --locked --manifest-path rust/fuzz/Cargo.toml --no-default-features --target-dir target/fuzz

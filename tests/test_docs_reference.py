@@ -8,7 +8,7 @@ import inspect
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 
@@ -23,6 +23,9 @@ import xmlsocket.testing
 import xmlsocket.testing.conformance
 import xmlsocket.testing.pytest
 import xmlsocket.workers
+
+if TYPE_CHECKING:
+    from .support.codecs import CodecModule
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 MODULES = (
@@ -79,10 +82,8 @@ def documented() -> dict[str, set[str]]:
 
 
 def described(value: Any) -> str:
-    """Return the whole docstring: that of the twin for what the extension has."""
-    twin = getattr(xmlsocket.pure, getattr(value, "__name__", ""), None)
-    from_rust = getattr(value, "__module__", "") == "xmlsocket._rust"
-    return inspect.getdoc(twin if from_rust and twin is not None else value) or ""
+    """Return the whole docstring."""
+    return inspect.getdoc(value) or ""
 
 
 def members(value: type) -> list[tuple[str, Any]]:
@@ -143,7 +144,11 @@ def silent_arguments(function: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(n.value)], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [n for n in NAMES if inspect.isfunction(n.value) or inspect.isbuiltin(n.value)],
+    ids=str,
+)
 def test_public_function_describes_its_arguments(name: Name) -> None:
     """Each argument of a function stands under ``Args``."""
     assert [] == silent_arguments(name.value)
@@ -158,7 +163,7 @@ def test_public_class_describes_the_arguments_of_its_methods(name: Name) -> None
     silent = {
         f"{method}({argument})"
         for method, value in members(name.value)
-        if inspect.isfunction(value) and method not in told
+        if inspect.isroutine(value) and method not in told
         for argument in silent_arguments(value)
     }
 
@@ -182,3 +187,17 @@ def test_public_class_describes_what_it_is_made_of(name: Name) -> None:
     arguments = set(inspect.signature(value).parameters) - {"args", "kwargs"}
 
     assert set() == {a for a in arguments if not re.search(rf"^    {a}:", text, re.MULTILINE)}
+
+
+def test_extension_tells_what_its_twin_tells(codec: CodecModule) -> None:
+    """``help()`` says the same of both, of every method and property, too."""
+    for name in xmlsocket.codec.__all__:
+        if name in {"DELIMITER", "IMPLEMENTATION"}:
+            continue
+        ours, twin = getattr(codec, name), getattr(xmlsocket.pure, name)
+        assert inspect.getdoc(twin)
+        assert inspect.getdoc(twin) == inspect.getdoc(ours)
+        if inspect.isclass(twin):
+            for member in (member for member in vars(twin) if not member.startswith("_")):
+                expected = inspect.getdoc(getattr(twin, member))
+                assert expected == inspect.getdoc(getattr(ours, member)), f"{name}.{member}"

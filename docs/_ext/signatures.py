@@ -4,8 +4,8 @@ Signatures and docstrings as a reader of the reference wants them.
 - Overloads of `connect` and `serve` tell type checkers what ``parse`` returns. They
   leave out defaults and would fill a page each.
 - Connections and servers are made by functions, so their constructors are no API.
-- The extension tells of itself in one line a name; its twin in Python, which passes
-  the same tests, tells everything.
+- The extension's signatures have no types; its twin in Python has the same ones with
+  types.
 """
 
 from __future__ import annotations
@@ -53,19 +53,6 @@ def _signature(
     return signature, returns
 
 
-def _docstring(
-    app: Sphinx,
-    what: str,
-    name: str,
-    obj: Any,
-    options: Any,
-    lines: list[str],
-) -> None:
-    twin = _twin_of(name)
-    if twin is not None and (text := inspect.getdoc(twin)):
-        lines[:] = [*text.splitlines(), ""]
-
-
 def _protect(
     app: Sphinx,
     what: str,
@@ -100,7 +87,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
     ModuleAnalyzer.analyze = without_overloads  # type: ignore[method-assign]
     app.connect("autodoc-process-signature", _signature)
-    app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("autodoc-process-docstring", _protect, priority=450)  # napoleon has 500
     app.connect("autodoc-process-docstring", _restore, priority=600)
     return {"parallel_read_safe": True}

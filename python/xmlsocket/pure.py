@@ -205,7 +205,8 @@ class ReadBuffer:
     Fixed memory for reads, shared by the decoders of one thread or event loop.
 
     The memory never moves and never changes its size. Between `Decoder.get_buffer`
-    and `Decoder.buffer_updated` of one decoder no other decoder may use it.
+    and `Decoder.buffer_updated` of one decoder nothing else may use it, least of
+    all a read in another thread.
 
     Args:
         size: Bytes of one read at most. ``len()`` returns it.
@@ -265,6 +266,8 @@ class Decoder:
 
     Raises:
         ValueError: If an option is out of its range.
+        TypeError: If ``max_size`` is no integer, or ``read_buffer`` is none of
+            the same codec.
 
     Source: ActionScript 3 reference, XMLSocket: a zero byte ends each document.
 
@@ -392,7 +395,8 @@ class Decoder:
 
         Args:
             data: Bytes just read, of any length including zero. ``bytes`` are
-                scanned in place; other buffers are copied once.
+                scanned in place; other buffers are copied once, so the caller
+                may change them afterwards.
 
         Returns:
             Frames completed by ``data``, oldest first, without delimiters.
@@ -459,6 +463,7 @@ class Decoder:
             ConcurrencyError: If another thread is inside this decoder.
             ValueError: If ``nbytes`` is negative or exceeds the read buffer.
                 Nothing is consumed then.
+            TypeError: If ``nbytes`` is no integer.
 
         Cost: O(nbytes), amortised.
 

@@ -8,6 +8,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBool, PyBytes, PyList, PyMemoryView};
 use xmlsocket_codec::{Config, Error, Oversize, Scanner};
 
+use crate::docs::twin;
 use crate::errors::{ConcurrencyError, FrameTooBig, IncompleteFrame, InvalidState};
 use crate::frames::{Frames, Splitter};
 use crate::input;
@@ -40,7 +41,7 @@ impl Stream {
     }
 }
 
-/// Split a byte stream into frames, each ended by one zero byte.
+#[doc = twin!("Decoder")]
 #[pyclass(frozen, module = "xmlsocket._rust")]
 pub(crate) struct Decoder {
     stream: Mutex<Stream>,
@@ -104,7 +105,7 @@ impl Decoder {
         })
     }
 
-    /// Split the next piece of the stream into complete frames.
+    #[doc = twin!("Decoder.feed")]
     #[pyo3(signature = (data, /))]
     fn feed<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         // Converted now, because that can run Python code; judged after the state
@@ -118,7 +119,7 @@ impl Decoder {
         frames.into_list()
     }
 
-    /// Return the memory into which to read next, for `buffer_updated`.
+    #[doc = twin!("Decoder.get_buffer")]
     #[pyo3(signature = (sizehint = None, /), text_signature = "($self, sizehint=-1, /)")]
     fn get_buffer<'py>(
         &self,
@@ -137,7 +138,7 @@ impl Decoder {
         Ok(buffer.get().view(py).clone())
     }
 
-    /// Split what was just read into the memory that `get_buffer` returned.
+    #[doc = twin!("Decoder.buffer_updated")]
     #[pyo3(signature = (nbytes, /))]
     fn buffer_updated<'py>(
         &self,
@@ -169,7 +170,7 @@ impl Decoder {
         frames.into_list()
     }
 
-    /// Tell that the stream has ended.
+    #[doc = twin!("Decoder.feed_eof")]
     fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
         let mut stream = self.enter()?;
         match stream.scanner.finish() {
@@ -178,7 +179,7 @@ impl Decoder {
         }
     }
 
-    /// Let go of the unfinished frame: nobody will hear its end.
+    #[doc = twin!("Decoder.discard")]
     fn discard(&self) -> PyResult<()> {
         let mut stream = self.enter()?;
         // What was unfinished is latched, and of no interest here.
@@ -187,7 +188,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What ended decoding, and what the next call raises, or ``None``.
+    #[doc = twin!("Decoder.error")]
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let stream = self.read(py);
@@ -195,43 +196,43 @@ impl Decoder {
         Some(error.into_value(py).into_bound(py).into_any())
     }
 
-    /// Bytes held of the unfinished frame.
+    #[doc = twin!("Decoder.buffered")]
     #[getter]
     fn buffered(&self, py: Python<'_>) -> usize {
         self.read(py).tail.len()
     }
 
-    /// Bytes consumed so far: delimiters and skipped frames too, nothing after an error.
+    #[doc = twin!("Decoder.bytes_in")]
     #[getter]
     fn bytes_in(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.bytes_in()
     }
 
-    /// Bytes searched for a delimiter so far: a test hook, no byte is searched twice.
+    #[doc = twin!("Decoder.bytes_scanned")]
     #[getter]
     fn bytes_scanned(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.bytes_scanned()
     }
 
-    /// Frames returned so far.
+    #[doc = twin!("Decoder.frames_in")]
     #[getter]
     fn frames_in(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.frames_in()
     }
 
-    /// Bytes of the frames returned so far, delimiters excluded.
+    #[doc = twin!("Decoder.payload_in")]
     #[getter]
     fn payload_in(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.payload_in()
     }
 
-    /// Empty frames dropped so far because of ``skip_empty``.
+    #[doc = twin!("Decoder.empty_skipped")]
     #[getter]
     fn empty_skipped(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.empty_skipped()
     }
 
-    /// Frames dropped so far because of ``oversize="skip"``.
+    #[doc = twin!("Decoder.oversize_skipped")]
     #[getter]
     fn oversize_skipped(&self, py: Python<'_>) -> u64 {
         self.read(py).scanner.oversize_skipped()

@@ -4,9 +4,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::docs::twin;
 use crate::errors::DocumentError;
 
-/// Refuse what no parser should see: a DOCTYPE, bytes that are no UTF-8, no XML.
+#[doc = twin!("check_document")]
 #[pyfunction]
 #[pyo3(signature = (frame, /))]
 pub(crate) fn check_document(frame: &Bound<'_, PyAny>) -> PyResult<()> {

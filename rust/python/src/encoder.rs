@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use xmlsocket_codec::{check_payloads, write_frames};
 
+use crate::docs::twin;
 use crate::errors::DelimiterInPayload;
 use crate::{bytes, input};
 
@@ -48,7 +49,7 @@ impl<'a, 'py> Payload<'a, 'py> {
     }
 }
 
-/// Return a payload as one frame: itself and the delimiter.
+#[doc = twin!("encode")]
 #[pyfunction]
 #[pyo3(signature = (payload, /))]
 pub(crate) fn encode<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
@@ -58,7 +59,7 @@ pub(crate) fn encode<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
     write(payload.py(), &payloads, length)
 }
 
-/// Return every payload as a frame, all in one `bytes`, in order.
+#[doc = twin!("encode_many")]
 #[pyfunction]
 #[pyo3(signature = (payloads, /))]
 pub(crate) fn encode_many<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {

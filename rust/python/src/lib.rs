@@ -1,7 +1,7 @@
 //! The extension module `xmlsocket._rust`: the codec crate for Python.
 //!
 //! It converts arguments, makes Python objects and maps errors; what a frame is
-//! stands in the codec crate alone. The stub `_rust.pyi` is its documentation.
+//! stands in the codec crate alone. Its documentation is that of its twin `pure.py`.
 //!
 //! Rules that hold in all of it:
 //!
@@ -12,8 +12,14 @@
 //!   converted before, the list of results and errors are made after. So the lock
 //!   is never found taken by the thread that holds it.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "docstrings are marked up as Python's are"
+)]
+
 mod bytes;
 mod decoder;
+mod docs;
 mod document;
 mod encoder;
 mod errors;

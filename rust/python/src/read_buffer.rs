@@ -6,14 +6,16 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyMemoryView};
 
+use crate::docs::twin;
+
 /// Whether the interpreter has a lock that all Python code holds.
 ///
 /// Told by the size of an object's head, two words with the lock and more
-/// without, because the configuration flag for it is visible only to crates with
-/// a build script. An opaque head (abi3t) counts as "no lock", which is safe.
+/// without, because the configuration flag for it is visible only to crates whose
+/// build script asks `pyo3-build-config` for it. An opaque head (abi3t) counts as "no lock", which is safe.
 const GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
 
-/// Fixed memory for reads, shared by the decoders of one thread or event loop.
+#[doc = twin!("ReadBuffer")]
 #[pyclass(frozen, module = "xmlsocket._rust")]
 pub(crate) struct ReadBuffer {
     /// An export of a `bytearray`, held as long as this object lives: while an
