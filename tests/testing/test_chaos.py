@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from xmlsocket.testing import ChaosProxy, Faults, chaos
+from xmlsocket.testing import ChaosProxy, Faults, relay
 
 from .support import PATIENCE, read_all, read_exactly, tunnel
 
@@ -285,7 +285,7 @@ def test_limit_reads_what_still_comes_so_that_nobody_is_reset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Bytes that were on their way are thrown away, and the end stays one in order."""
-    monkeypatch.setattr(chaos, "_LINGER_TIME", PATIENCE)
+    monkeypatch.setattr(relay, "_LINGER_TIME", PATIENCE)
     with tunnel(to_server=Faults(limit=3)) as link:
         link.client.sendall(b"abc")
         assert (b"abc", False) == read_all(link.server)
