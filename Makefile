@@ -200,11 +200,13 @@ audit: dev  ## ask for known faults of what is installed and locked; fails where
 	cargo audit || { echo "cargo-audit found a known fault, or cannot reach github.com/RustSec: see above" >&2; exit 1; }
 
 .PHONY: lint
-lint: dev  ## ruff, rustfmt, clippy
+lint: dev  ## ruff, rustfmt, clippy, and warnings of rustdoc
 	$(BIN)/ruff check --quiet $(CODE)
 	$(BIN)/ruff format --quiet --check $(CODE)
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets --features xmlsocket-codec/tokio -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --locked --no-deps --package xmlsocket-codec --package xmlsocket-capi \
+		--features xmlsocket-codec/tokio
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --quiet $(FUZZ) --all-targets -- --deny warnings
 	cargo fmt --manifest-path rust/nostd/Cargo.toml --check

@@ -107,6 +107,9 @@ impl Decoder {
     /// lies whole in `data` is a part of `data`; one that began in an earlier call
     /// is put together in the decoder's own memory.
     ///
+    /// When `emit` panics, the decoder is of no more use: it does not know which
+    /// frames were taken.
+    ///
     /// # Errors
     ///
     /// [`Error::FrameTooBig`] when a frame is longer than [`Config::max_size`]: the
@@ -201,6 +204,17 @@ mod tests {
             max_size: Some(max_size),
             ..Config::default()
         })
+    }
+
+    /// What a thread or a task owns may go to another one.
+    #[test]
+    fn types_are_send_and_sync() {
+        fn check<T: Send + Sync>() {}
+
+        check::<Decoder>();
+        check::<crate::DocumentError>();
+        #[cfg(feature = "tokio")]
+        check::<(crate::tokio::FrameCodec, crate::tokio::CodecError)>();
     }
 
     /// The limits in force are those that were given.

@@ -17,7 +17,8 @@
 //! The frames, the error and its offset depend on the bytes of the stream, never
 //! on how it was cut into reads. No byte is searched for a delimiter twice. A
 //! frame that lies whole in one read is handed out without being copied. Memory
-//! is bounded by [`Config::max_size`], which is one mebibyte unless changed.
+//! is bounded by [`Config::max_size`], which is one mebibyte unless changed. All
+//! types are [`Send`] and [`Sync`], and none locks: who shares one brings the lock.
 //!
 //! # Example
 //!

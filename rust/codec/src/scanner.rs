@@ -407,7 +407,7 @@ impl Scanner {
     }
 
     /// Searches all of `data`, the next bytes of the stream, and hands what it
-    /// finds to `sink`.
+    /// finds to `sink`. When that panics, the scanner is of no more use.
     ///
     /// # Errors
     ///
