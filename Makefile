@@ -126,9 +126,12 @@ coverage-slow: dev e2e-tools  ## the slow ones only, then their coverage and tha
 	$(PY) -m coverage report --fail-under=98
 
 .PHONY: coverage-rust
-coverage-rust:  ## the lines of the codec crate that its Rust tests leave out: must be none
-	@PYTHON=$(PYTHON) tests/llvm-tools.sh
+coverage-rust: llvm-tools  ## the lines of the codec crate that its Rust tests leave out: must be none
 	$(PYTHON) tests/rust_coverage.py
+
+.PHONY: llvm-tools
+llvm-tools:
+	@PYTHON=$(PYTHON) tests/llvm-tools.sh
 
 .PHONY: e2e
 e2e: dev e2e-tools  ## the chat page and Flash movies in a real browser (REPEAT=N runs them N times)
