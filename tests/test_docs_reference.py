@@ -16,12 +16,14 @@ import xmlsocket
 import xmlsocket.asyncio
 import xmlsocket.backplane.nats
 import xmlsocket.codec
+import xmlsocket.doctor
 import xmlsocket.flash
 import xmlsocket.pure
 import xmlsocket.sync
 import xmlsocket.testing
 import xmlsocket.testing.conformance
 import xmlsocket.testing.pytest
+import xmlsocket.testing.recording
 import xmlsocket.workers
 
 if TYPE_CHECKING:
@@ -33,10 +35,12 @@ MODULES = (
     xmlsocket.asyncio,
     xmlsocket.sync,
     xmlsocket.codec,
+    xmlsocket.doctor,
     xmlsocket.flash,
     xmlsocket.testing,
     xmlsocket.testing.conformance,
     xmlsocket.testing.pytest,
+    xmlsocket.testing.recording,
     xmlsocket.workers,
     xmlsocket.backplane,
     xmlsocket.backplane.nats,

@@ -45,8 +45,9 @@ LAYERS = MappingProxyType(
         "workers": 8,
         "testing": 9,
         "__init__": 9,  # re-exports what stands above
-        "cli": 10,
-        "__main__": 11,
+        "doctor": 10,
+        "cli": 11,
+        "__main__": 12,
     }
 )
 

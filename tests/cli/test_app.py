@@ -15,7 +15,7 @@ from tests.cli.support import run
 from xmlsocket.__main__ import main
 from xmlsocket.cli import app, errors
 
-NAMES = ["serve", "connect", "policy", "gateway", "record", "replay", "demo"]
+NAMES = ["serve", "connect", "policy", "gateway", "doctor", "record", "replay", "demo"]
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
 

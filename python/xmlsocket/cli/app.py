@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import IMPLEMENTATION
-from . import connect, gateway, policy, record, replay, serve
+from . import connect, doctor, gateway, policy, record, replay, serve
 from .demo import command as demo
 from .errors import CommandError
 
@@ -30,6 +30,7 @@ app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=connect.EXAMPLES)(connect.connect)
 app.command(epilog=policy.EXAMPLES)(policy.policy)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=record.EXAMPLES)(record.record)
 app.command(epilog=replay.EXAMPLES)(replay.replay)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
@@ -42,6 +43,7 @@ _EXAMPLES = """Examples:
   xmlsocket connect 127.0.0.1 9339                talk to it
   xmlsocket policy --domain play.example.com --ports 9339 --print
   xmlsocket gateway --target /game=127.0.0.1:9339
+  xmlsocket doctor game.example.com:9339          find out why players cannot connect
   xmlsocket record 127.0.0.1:9340 127.0.0.1:9339 session.jsonl
   xmlsocket replay session.jsonl
 """

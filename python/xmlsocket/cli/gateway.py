@@ -33,7 +33,7 @@ from .serve import announce, count, listening, log, run_until_stopped
 if TYPE_CHECKING:
     from ..gateway import Target
 
-__all__ = ["gateway"]
+__all__ = ["gateway", "ruffle_page"]
 
 EXAMPLES = """Examples:
 
@@ -79,7 +79,7 @@ _SNIPPET = """\
 <script src="ruffle/ruffle.js"></script>"""
 
 
-def _ruffle(entries: list[dict[str, str | int]]) -> str:
+def ruffle_page(entries: list[dict[str, str | int]]) -> str:
     """Return the configuration as JSON, and as HTML that adds it to what a page has."""
     text = json.dumps({"socketProxy": entries}, indent=2)
     # In a script "</" could end it; "<" within strings may be written so.
@@ -225,7 +225,7 @@ def gateway(
         raise CommandError(str(exc)) from None
     if ruffle_config:
         url = _public_url(url, *where, secure=serving["ssl"] is not None)
-        typer.echo(_ruffle(made.socket_proxy(url)))
+        typer.echo(ruffle_page(made.socket_proxy(url)))
         return
     require_websocket()
     log(verbose=verbose)

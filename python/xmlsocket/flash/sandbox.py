@@ -97,7 +97,14 @@ class Sandbox:
         reason = f"host '{host}' is not in the subdomain of the movie's domain '{domain}'"
         return Verdict(allowed=False, reason=reason)
 
-    async def ask(self, host: str, port: int, *, timeout: float) -> Verdict:  # noqa: ASYNC109
+    async def ask(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        master_port: int | None = None,
+    ) -> Verdict:
         """
         Ask the host for its policy files as far as the player must, and decide.
 
@@ -105,6 +112,8 @@ class Sandbox:
             host: Host to connect to.
             port: Its port.
             timeout: Seconds for all of it.
+            master_port: Where the policy of port 843 is to be had, if it is not
+                redirected yet; None: there.
 
         """
         if self.player < _POLICIES:
@@ -112,7 +121,7 @@ class Sandbox:
         deadline = asyncio.get_running_loop().time() + timeout
         refusals = []
         try:
-            master = await _fetch(host, MASTER_PORT, min(MASTER_TIMEOUT, timeout))
+            master = await _fetch(host, master_port or MASTER_PORT, min(MASTER_TIMEOUT, timeout))
         except PolicyError as exc:
             refusals.append(exc.reason)
         else:

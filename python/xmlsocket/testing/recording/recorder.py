@@ -55,7 +55,13 @@ class Recorder:
         self.frames: int = 0
 
     def open(self, peer: str) -> Tape:
-        """Begin to record a connection of the client at ``peer``."""
+        """
+        Begin to record a connection.
+
+        Args:
+            peer: The client's address.
+
+        """
         self.connections += 1
         tape = Tape(self, self.connections, self._clock(), self._max_size)
         tape.write("client", Event.OPEN, peer=peer)
@@ -64,6 +70,12 @@ class Recorder:
     def write(self, tape: Tape, side: str, event: Event, about: dict[str, Any]) -> None:
         """
         Write a line.
+
+        Args:
+            tape: The connection.
+            side: Who did it.
+            event: What happened.
+            about: The other attributes of `Record`.
 
         Raises:
             RecordingError: If that fails.
