@@ -59,21 +59,24 @@ def _port(case: Case, port: int) -> Generator[Finding, None, int]:
     name = f"policy of port {port}"
     endpoint = Endpoint("tcp", case.host, port)
     options = Options(policy_only=True, timeout=case.timeout, quiet=case.quiet)
+    others = [other for other in _FIXES if other != "policy.answer"]
     try:
         (first,) = run(endpoint, options, only=["policy.answer"]).results
+        none = first.outcome is Outcome.FAILED and any(text in first.seen for text in _NONE_HERE)
+        rest = [] if none else run(endpoint, options, only=others).results
     except OSError as exc:
         yield Finding(Status.SKIPPED, name, f"{reason(exc)}: Flash goes on without it")
         return 0
-    if first.outcome is Outcome.FAILED and any(text in first.seen for text in _NONE_HERE):
+    if none:
         yield Finding(Status.SKIPPED, name, f"none: {first.seen}")
         return 0
     yield _finding(first, port)
-    others = [other for other in _FIXES if other != "policy.answer"]
-    for result in run(endpoint, options, only=others).results:
-        # Whose answer is no policy file at all has been told so.
-        if result.outcome in {Outcome.FAILED, Outcome.WARNING} and not (
-            result.name == "policy.place" and (first.outcome is Outcome.FAILED or port != case.port)
-        ):
+    for result in rest:
+        # What is right at one place only is for the port that is in question.
+        placed = result.name != "policy.place" or (
+            first.outcome is Outcome.PASSED and port == case.port
+        )
+        if result.outcome is Outcome.FAILED and placed:
             yield _finding(result, port)
     return 1
 
