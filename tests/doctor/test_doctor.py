@@ -259,6 +259,19 @@ def test_diagnose_certificate_faults_have_their_fixes(
         assert "past TLS" in of(diagnosis, "answer").seen
 
 
+def test_diagnose_certificate_for_another_name_says_which_it_has() -> None:
+    """A host name that is not among those of the certificate is told from an unknown authority."""
+    authority = trustme.CA()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(client)
+    with echoing(ssl=certified("other.example", authority=authority)) as port:
+        case = Case("localhost", port, context=client, timeout=PATIENCE)
+        diagnosis = diagnose(case, only=["tls"])
+    finding = of(diagnosis, "certificate")
+    assert (FAILED, True) == (finding.status, "by a name that it has" in (finding.fix or ""))
+    assert "other.example" in of(diagnosis, "names").seen
+
+
 def test_diagnose_tls_where_none_is_spoken_says_so() -> None:
     """A handshake with a server that speaks none is told from a bad handshake."""
     _, client = contexts()

@@ -305,6 +305,31 @@ async def test_proxy_plain_client_half_closes_towards_tls() -> None:
     assert ("client", "close", "closed") == brief(records)[-1]
 
 
+async def test_proxy_tls_server_sees_an_end_in_order_and_may_still_answer() -> None:
+    """The end goes on as TLS says it, not as a cut; what comes after it reaches the client."""
+    server_context, client_context = contexts()
+
+    def serve(listener: socket.socket) -> bytes:
+        sock, _ = listener.accept()
+        sock.settimeout(PATIENCE)
+        with server_context.wrap_socket(
+            sock, server_side=True, suppress_ragged_eofs=False
+        ) as server:
+            came = server.recv(100) + server.recv(100)
+            server.sendall(b"<late/>\0")
+            return came
+
+    out = io.StringIO()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        target = Endpoint("tls", *listener.getsockname(), context=client_context)
+        async with recording(target, Recorder(out)) as (port, _):
+            serving = asyncio.create_task(asyncio.to_thread(serve, listener))
+            assert b"<late/>\0" == await exchange(port, b"<a/>\0")
+            assert b"<a/>\0" == await serving
+            await closed(out)
+
+
 async def test_proxy_untrusted_server_is_not_talked_to() -> None:
     """A certificate that does not verify is an unreachable server."""
     server_context, _ = contexts()
