@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import enum
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -27,6 +29,8 @@ import xmlsocket.testing.recording
 import xmlsocket.workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .support.codecs import CodecModule
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -68,6 +72,17 @@ NAMES = [
     for name in module.__all__
     if not inspect.ismodule(getattr(module, name))
 ]
+
+
+# Names whose rules are not ours but those of a protocol.
+SOURCED = """
+    xmlsocket: Connection Decoder DelimiterInPayload Gateway IncompleteFrame Policy PolicyServer
+    xmlsocket: WebSocketError WebSocketOptions XMLSocket check_document connect connect_websocket
+    xmlsocket: encode encode_many parse serialize serve
+    xmlsocket.sync: Connection connect serve
+    xmlsocket.flash: Document Node Sandbox Status decode_flash parse serialize
+    xmlsocket.workers: from_systemd notify_systemd
+"""
 
 
 def documented() -> dict[str, set[str]]:
@@ -205,3 +220,72 @@ def test_extension_tells_what_its_twin_tells(codec: CodecModule) -> None:
             for member in (member for member in vars(twin) if not member.startswith("_")):
                 expected = inspect.getdoc(getattr(twin, member))
                 assert expected == inspect.getdoc(getattr(ours, member)), f"{name}.{member}"
+
+
+def protocol_names() -> list[str]:
+    """Return the names in `SOURCED`, with their modules."""
+    lines = (line.strip().split(": ") for line in SOURCED.strip().splitlines())
+    return [f"{module}.{name}" for module, names in lines for name in names.split()]
+
+
+@pytest.mark.parametrize("dotted", protocol_names())
+def test_name_bound_to_a_protocol_tells_where_its_rule_comes_from(dotted: str) -> None:
+    """A document, and the place in it."""
+    module, _, name = dotted.rpartition(".")
+    text = described(getattr(module_of(module), name))
+
+    assert re.search(r"^Source: \S", text, re.MULTILINE)
+
+
+def functions() -> dict[str, Any]:
+    """Return the public functions and methods that are written in Python, by name."""
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        if inspect.isfunction(name.value):
+            found[str(name)] = name.value
+        elif inspect.isclass(name.value):
+            found |= {
+                f"{name}.{member}": value
+                for member, value in members(name.value)
+                if inspect.isfunction(value)
+                and not isinstance(inspect.getattr_static(name.value, member), property)
+                and not hasattr(asyncio.BufferedProtocol, member)
+            }
+    return found
+
+
+FUNCTIONS = functions()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_public_function_tells_what_it_returns(name: str) -> None:
+    """In a section of its own, or in the sentence that says what it does."""
+    result = inspect.signature(FUNCTIONS[name]).return_annotation
+    text = described(FUNCTIONS[name])
+
+    assert (
+        result in {inspect.Signature.empty, None, "None"}
+        or "Returns:" in text
+        or "Yields:" in text
+        or text.startswith(("Return ", "Tell ", "Iterate "))
+    )
+
+
+def raised(node: ast.AST) -> Iterator[str]:
+    """Yield the names of the errors that a function makes itself, not in a function within."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call):
+            error = ast.unparse(child.exc.func)
+            yield "ConnectionClosed" if error == "self._closed" else error
+        yield from raised(child)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_public_function_tells_what_it_raises(name: str) -> None:
+    """Each error that stands in its body stands in its docstring, too."""
+    source = textwrap.dedent(inspect.getsource(FUNCTIONS[name]))
+    text = described(FUNCTIONS[name])
+
+    assert [] == [error for error in raised(ast.parse(source).body[0]) if error not in text]

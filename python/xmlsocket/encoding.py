@@ -56,6 +56,9 @@ def decode_flash(data: bytes) -> str:
     Args:
         data: Any bytes. A byte order mark is not removed.
 
+    Returns:
+        The text; it has no more characters than ``data`` has bytes.
+
     Source: avmplus, core/UnicodeUtils.cpp, ``Utf8ToUtf16`` when not strict.
 
     """

@@ -191,6 +191,8 @@ class WebSocketError(XMLSocketError):
             as 1006, stands for none; or the HTTP status (three digits) of an
             opening that was refused.
 
+    Source: RFC 6455, section 7.4, for the codes of closing.
+
     """
 
     def __init__(self, reason: str, code: int) -> None:

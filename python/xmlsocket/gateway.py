@@ -151,6 +151,9 @@ class Gateway:
         ValueError: If there is no target, or a path, target, origin or limit
             makes no sense.
 
+    Source: Ruffle, web/src/navigator.rs: what a movie sends to a socket comes in
+    binary messages of a WebSocket.
+
     """
 
     def __init__(
@@ -205,6 +208,9 @@ class Gateway:
             port: Port to listen on; 0 for a free one.
             **options: Further options of `xmlsocket.serve`, such as ``ssl``,
                 ``trusted_proxies`` and ``idle_timeout``.
+
+        Returns:
+            An object to await, or to use in ``async with``; both give the `Server`.
 
         """
         return serve(self, host, port, websocket=self._websocket, **(self._options | options))

@@ -121,6 +121,8 @@ class IncompleteFrame(FramingError):
         partial: The bytes that did arrive, for diagnosis only: they are no
             document. Empty when the frame was being skipped as too big.
 
+    Source: as `Decoder.feed_eof`.
+
     """
 
     def __init__(self, offset: int, partial: bytes) -> None:
@@ -147,6 +149,8 @@ class DelimiterInPayload(LocalError, ValueError):
         index: Where the first zero byte stands in the encoded payload, in bytes.
         item: Which payload of the iterable given to ``encode_many`` holds it,
             counted from 0; ``None`` for ``encode``.
+
+    Source: ActionScript 3 reference, XMLSocket: a zero byte ends each document.
 
     """
 
@@ -501,6 +505,9 @@ class Decoder:
             FrameTooBig: If that was latched.
             ConcurrencyError: If another thread is inside this decoder.
 
+        Source: Ruffle, core/src/socket.rs, and Netty's DelimiterBasedFrameDecoder drop
+        it, too; Flash documents nothing.
+
         """
         try:
             self._idle.pop()
@@ -680,6 +687,8 @@ def encode(payload: bytes | bytearray | memoryview | str, /) -> bytes:
 
     Cost: O(len(payload)).
 
+    Source: ActionScript 3 reference, XMLSocket: a zero byte ends each document.
+
     """
     if type(payload) is not bytes:
         payload = _payload_bytes(payload)
@@ -705,6 +714,8 @@ def encode_many(payloads: Iterable[bytes | bytearray | memoryview | str], /) -> 
         TypeError: If one is neither text nor a buffer.
 
     Cost: O(total length); the result is allocated once.
+
+    Source: ActionScript 3 reference, XMLSocket: a zero byte ends each document.
 
     """
     items = list(payloads)
@@ -739,6 +750,9 @@ def check_document(frame: bytes, /) -> None:
             counted in bytes.
 
     Cost: O(len(frame)); no byte of the prolog is looked at twice.
+
+    Source: XML 1.0, section 2.8, for what a prolog is; that a DOCTYPE is refused is
+    ours.
 
     """
     if type(frame) is not bytes:

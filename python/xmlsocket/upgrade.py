@@ -131,6 +131,8 @@ class WebSocketOptions:
     Raises:
         ValueError: If an origin or a path is of no valid form.
 
+    Source: RFC 6455, sections 4.2 and 10.2.
+
     """
 
     origins: Sequence[str] | None = None

@@ -255,6 +255,9 @@ def connect(
         TimeoutError: When awaited: after ``open_timeout`` seconds.
         ValueError: If an option makes no sense.
 
+    Source: Flash MX ActionScript dictionary, XMLSocket: any number of documents on
+    one connection, each ended by a zero byte.
+
     """
     settings = Settings.of(
         parse=parse,

@@ -60,6 +60,9 @@ class Connection(Output[T], asyncio.BufferedProtocol):
             empty on TCP.
         close_reason: Why no more documents arrive; ``None`` while they may.
 
+    Source: Flash MX ActionScript dictionary, XMLSocket: any number of documents on
+    one connection, each ended by a zero byte.
+
     """
 
     __slots__ = (

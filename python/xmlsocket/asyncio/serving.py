@@ -223,6 +223,11 @@ def serve(
         PolicyError: When awaited: ``policy`` grants what its port may not.
         ModuleNotFoundError: If ``websocket`` needs an extra that is not installed.
 
+    Source: Flash MX ActionScript dictionary, XMLSocket, for framing; Flash 8,
+    Learning ActionScript 2.0, page 706, for ``policy``; RFC 6455 for ``websocket``;
+    The PROXY protocol, versions 1 and 2, HAProxy Technologies, for
+    ``trusted_proxies``.
+
     """
     settings = Settings.of(
         parse=parse,

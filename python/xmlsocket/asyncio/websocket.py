@@ -199,6 +199,9 @@ def connect_websocket(
         ValueError: If ``uri`` is none, or an option makes no sense.
         ModuleNotFoundError: If the extra is not installed.
 
+    Source: RFC 6455; Ruffle, web/src/navigator.rs, for binary messages without a
+    subprotocol.
+
     """
     # Here, because it takes the extra.
     from ..websocket import ClientWebSocket  # noqa: PLC0415

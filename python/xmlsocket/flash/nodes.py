@@ -82,6 +82,8 @@ class Node:
         children: Elements and texts in their order. Two texts in succession
             stand for two text nodes: a comment or CDATA was between them.
 
+    Source: ActionScript 2.0 Language Reference, XMLNode.
+
     """
 
     __slots__ = ("attributes", "children", "name")

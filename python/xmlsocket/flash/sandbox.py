@@ -115,6 +115,9 @@ class Sandbox:
             master_port: Where the policy of port 843 is to be had, if it is not
                 redirected yet; None: there.
 
+        Returns:
+            The verdict, true if the movie may connect, and its reason in words.
+
         """
         if self.player < _POLICIES:
             return self.check(host, port)

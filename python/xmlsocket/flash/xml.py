@@ -45,6 +45,8 @@ class Document:
         nodes: Elements as `Node` and texts as ``str``, in their order. Any number
             of them may stand side by side.
 
+    Source: ActionScript 2.0 Language Reference, XML.
+
     """
 
     __slots__ = ("_fragment", "doctype_decl", "nodes", "status", "xml_decl")
@@ -139,6 +141,9 @@ def parse(
             inside the document are not believed.
         errors: ``"flash"`` decodes what is not valid as Flash does, so that
             everything can be decoded. ``"strict"`` refuses it.
+
+    Returns:
+        The document; its ``status`` says how parsing ended.
 
     Raises:
         DocumentError: Only with ``errors="strict"``, if the frame is not valid

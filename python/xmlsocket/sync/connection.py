@@ -55,6 +55,9 @@ class Connection(ClosableConnection[T]):
         id: A number that names this connection in logs; unique in the process.
         close_reason: Why the connection ends; ``None`` while it is open.
 
+    Source: Flash MX ActionScript dictionary, XMLSocket: any number of documents on
+    one connection, each ended by a zero byte.
+
     """
 
     __slots__ = ("_left_at", "_raw", "_refused")

@@ -145,6 +145,9 @@ def serve(
         OSError: If the address cannot be listened on.
         ValueError: If an option makes no sense.
 
+    Source: Flash MX ActionScript dictionary, XMLSocket: any number of documents on
+    one connection, each ended by a zero byte.
+
     """
     settings = Settings.of(
         parse=parse,

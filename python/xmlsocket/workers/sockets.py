@@ -129,6 +129,8 @@ def from_systemd(environment: MutableMapping[str, str] = os.environ) -> list[soc
     Raises:
         ValueError: If one is no listening TCP socket.
 
+    Source: systemd's manual, sd_listen_fds(3).
+
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -144,6 +146,8 @@ def notify_systemd(state: str) -> None:
 
     Args:
         state: Such as ``READY=1``, see ``sd_notify(3)``.
+
+    Source: systemd's manual, sd_notify(3).
 
     """
     path = os.environ.get("NOTIFY_SOCKET")

@@ -95,6 +95,9 @@ class Endpoint:
         Args:
             timeout: Seconds for each step, and for each later wait.
 
+        Returns:
+            The connection, open for documents.
+
         Raises:
             OSError: If that fails; refused WebSockets are `ConnectionError`.
 
@@ -119,6 +122,9 @@ class Endpoint:
 
         Args:
             timeout: As for `dial`.
+
+        Returns:
+            The connection, on which nothing has been said.
 
         Raises:
             OSError: If that fails.

@@ -57,6 +57,9 @@ def run(
         only: As for `checks`.
         tell: Called with each result at once.
 
+    Returns:
+        What was found, a result for each check that was chosen.
+
     Raises:
         OSError: If no connection can be made, before any check.
 
