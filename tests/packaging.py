@@ -3,10 +3,10 @@ Test the packages in a folder the way a stranger would use them.
 
 Run as ``python tests/packaging.py dist`` in an environment with the group
 ``packages``. Checks what the wheel claims to run on; installs it without a
-network into an empty environment and runs the tests there, with the source tree
-out of sight: all of them on the codec in pure Python, which they meet nowhere
-else, and those of the core on the extension, on every Python >= 3.11 at hand.
-Then it builds a wheel from the sdist and compares the two.
+network into an empty environment and runs the tutorial there, and then the tests,
+with the source tree out of sight: all of them on the codec in pure Python, which
+they meet nowhere else, and those of the core on the extension, on every
+Python >= 3.11 at hand. Then it builds a wheel from the sdist and compares the two.
 """
 
 from __future__ import annotations
@@ -104,11 +104,15 @@ def environment(folder: pathlib.Path, interpreter: str | pathlib.Path = sys.exec
 
 
 def install(python: str, wheel: pathlib.Path, *, house: pathlib.Path) -> None:
-    """Install the wheel from a folder alone, as on a machine without a network, then the tests'."""
+    """Install the wheel from a folder alone, as on a machine without a network."""
     named = f"{wheel}[{EXTRAS}]"
     run(python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", house, named)
     offline = ("--no-index", "--find-links", house)
     run(python, "-m", "pip", "install", "--quiet", *offline, named)
+
+
+def install_tests(python: str) -> None:
+    """Install what the tests need."""
     group = f"{ROOT / 'pyproject.toml'}:test"
     run(python, "-m", "pip", "install", "--quiet", "--group", group)
 
@@ -159,12 +163,15 @@ def main() -> None:
         copy_tests(away)
         python = environment(folder / "env")
         install(python, wheel, house=folder / "house")
+        run(python, "-m", "tests.docs", "tutorial/first-server.md", cwd=away)
+        install_tests(python)
         tests = ("-m", "pytest", "-q", "-m", "not slow")
         run(python, *tests, cwd=away, XMLSOCKET_PURE="1")
         run(python, *tests, *CORE, cwd=away)
         for version, interpreter in others().items():
             python = environment(folder / version, interpreter)
             install(python, wheel, house=folder / f"house-{version}")
+            install_tests(python)
             run(python, *tests, *CORE, cwd=away)
 
         run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder / "again", sdist)
