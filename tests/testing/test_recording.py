@@ -322,8 +322,7 @@ async def test_proxy_tls_server_sees_an_end_in_order_and_may_still_answer() -> N
     out = io.StringIO()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
-        host, port = listener.getsockname()
-        target = Endpoint("tls", host, port, context=client_context)
+        target = Endpoint("tls", "127.0.0.1", listener.getsockname()[1], context=client_context)
         async with recording(target, Recorder(out)) as (port, _):
             serving = asyncio.create_task(asyncio.to_thread(serve, listener))
             assert b"<late/>\0" == await exchange(port, b"<a/>\0")
