@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 try:
     import pytest
-except ModuleNotFoundError as error:
-    if error.name != "pytest":
+except ModuleNotFoundError as _error:
+    if _error.name != "pytest":
         raise
     raise ModuleNotFoundError(
         "xmlsocket.testing.pytest needs pytest: pip install 'xmlsocket[testing]'", name="pytest"

@@ -162,6 +162,9 @@ class Wire:
     def _take(self, data: bytes) -> None:
         self.buffer += data
 
+    def _end(self, how: str) -> None:
+        self.ended = how
+
     def pull(self, deadline: float) -> bool:
         """Wait until something comes, the end included; False if nothing does in time."""
         while not self._read():
@@ -331,10 +334,10 @@ class WebSocketWire(Wire):
             elif opcode == CLOSE:
                 known = len(payload) >= _CODE
                 self.close_code = int.from_bytes(payload[:_CODE], "big") if known else 1005
-                self.ended = f"closed with WebSocket code {self.close_code}"
+                self._end(f"closed with WebSocket code {self.close_code}")
             else:
                 self.opcodes.append(opcode)
-                self.buffer += payload
+                super()._take(payload)
 
     def _next(self) -> tuple[int, bytes] | None:
         """Take a frame of RFC 6455 off what has arrived, if one is complete."""
