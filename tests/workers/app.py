@@ -5,12 +5,17 @@ from __future__ import annotations
 # ruff: noqa: T201 - a program that tells on standard output what happens
 import asyncio
 import contextlib
+import functools
 import json
+import math
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xmlsocket
+from xmlsocket.workers import supervisor
+from xmlsocket.workers.backoff import Backoff
 
 if TYPE_CHECKING:
     import socket
@@ -55,6 +60,31 @@ async def stubborn(sockets: Sequence[socket.socket]) -> AsyncIterator[Server[byt
         yield server
 
 
+def fickle(sockets: Sequence[socket.socket]) -> xmlsocket.Serve[bytes]:
+    """Echo; fail in workers that start after the file was made."""
+    if Path(os.environ["FICKLE"]).exists():
+        raise ValueError("no server any more")
+    return start(sockets)
+
+
+class _Once:
+    """Echo in one worker: it cannot be sent to a second one."""
+
+    sent = False
+
+    def __reduce__(self) -> str:
+        if self.sent:
+            raise ValueError("no second worker")
+        self.sent = True
+        return "once"
+
+    def __call__(self, sockets: Sequence[socket.socket]) -> xmlsocket.Serve[bytes]:
+        return start(sockets)
+
+
+once = _Once()
+
+
 def _ready(sockets: Sequence[socket.socket]) -> None:
     print("ready", *(sock.getsockname()[1] for sock in sockets), flush=True)
 
@@ -76,6 +106,12 @@ def main(name: str, workers: str, *options: str) -> None:
     """Run workers until a signal ends them."""
     given: dict[str, Any] = {"port": 0, "host": "127.0.0.1"}
     given |= {key: json.loads(value) for key, _, value in (o.partition("=") for o in options)}
+    if "backoff" in given:
+        patient = functools.partial(Backoff, first=given.pop("backoff"), healthy=math.inf)
+        supervisor.Backoff = patient  # type: ignore[assignment,misc]
+    if "terminal" in given:
+        # The first that the leader of a session opens becomes the session's.
+        os.open(given.pop("terminal"), os.O_RDWR)
     if given.pop("observed", False):
         given |= {"observe": _observe, "interval": 0.1}
     stats = xmlsocket.serve_workers(globals()[name], workers=int(workers), ready=_ready, **given)

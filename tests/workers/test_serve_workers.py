@@ -88,32 +88,38 @@ def test_no_connect_fails_while_workers_are_killed() -> None:
 
 def test_no_connect_fails_while_workers_are_told_to_stop() -> None:
     """SIGTERM to a worker replaces it; the connects of others are neither refused nor reset."""
-    with supervised("start", 2) as server, Callers(server.port) as callers:
-        for _ in range(2):
+    with supervised("start", 2) as server:
+        with Callers(server.port) as callers:
+            for _ in range(2):
+                callers.more(50)
+                victim = pid_of(server.port)
+                os.kill(victim, signal.SIGTERM)
+                until(functools.partial(is_gone, victim))
             callers.more(50)
-            victim = pid_of(server.port)
-            os.kill(victim, signal.SIGTERM)
-            until(functools.partial(is_gone, victim))
-        callers.more(50)
-        assert len(server.pids(2)) >= 2
+            assert len(server.pids(2)) >= 2
+        assert 0 == server.end()[0]
 
     assert {"refused": 0, "reset": 0} == {
         name: callers.counts[name] for name in ("refused", "reset")
     }
+    assert ["stops; another one starts"] * 2 == [line.partition(") ")[2] for line in server.errors]
 
 
 @pytest.mark.slow
 def test_no_connect_fails_during_a_rolling_restart() -> None:
     """SIGHUP replaces every worker; nobody sees a refused or reset connect."""
-    with supervised("start", 2) as server, Callers(server.port) as callers:
-        before = server.pids(2)
-        server.process.send_signal(signal.SIGHUP)
-        until(lambda: all(is_gone(pid) for pid in before))
-        callers.more(50)
-        after = server.pids(2)
+    with supervised("start", 2) as server:
+        with Callers(server.port) as callers:
+            before = server.pids(2)
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda: all(is_gone(pid) for pid in before))
+            callers.more(50)
+            after = server.pids(2)
+        status, last = server.end()
 
-        assert not before & after
-
+    assert not before & after
+    assert (0, "0") == (status, last.split()[3])
+    assert [] == server.errors
     assert {"refused": 0, "reset": 0} == {
         name: callers.counts[name] for name in ("refused", "reset")
     }

@@ -154,16 +154,15 @@ class Supervisor:
 
     def _restart(self, slot: _Slot) -> None:
         slot.due = None
-        if not self._stopping:
-            self._restarts += 1
-            slot.current = self._start(slot)
+        self._restarts += 1
+        slot.current = self._start(slot)
 
     # What workers tell
 
     def _heard(self, worker: Worker) -> None:
         try:
             word, *rest = worker.pipe.recv()
-        except (EOFError, OSError):
+        except (EOFError, OSError):  # pragma: no cover - mostly its end as a process is seen first
             self._loop.remove_reader(worker.pipe.fileno())
             return
         if word == READY:
@@ -259,6 +258,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Let connections end; asked again, cut them."""
         again, self._stopping = self._stopping, True
+        for slot in self._slots:
+            if slot.due is not None:
+                slot.due.cancel()
         for worker in self._places:
             if again:
                 worker.abort()

@@ -1,0 +1,122 @@
+"""How workers and their supervisor end when that is not the usual way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .support import ask, connect, dial, hear, is_gone, pid_of, supervised, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def test_worker_killed_by_a_nameless_signal_is_reported_with_its_number() -> None:
+    """Of the real-time signals only the first and the last have names."""
+    number = signal.SIGRTMIN + 1
+    with supervised("start", 1) as server:
+        pid = pid_of(server.port)
+        os.kill(pid, number)
+        until(lambda: is_gone(pid))
+
+        assert pid != pid_of(server.port)
+
+        assert 0 == server.end()[0]
+        (report,) = server.errors
+        assert f"ended: killed by signal {int(number)}; another one" in report
+
+
+def test_second_sigterm_to_a_worker_cuts_who_does_not_read() -> None:
+    """A worker understands the signal as its supervisor does."""
+    options = ("timeout=3600", "observed=true")
+    with supervised("stubborn", 1, *options) as server, connect(server.port) as peer:
+        assert b"x" == peer.recv(1)
+        ((pid, _),) = server.observed(lambda seen: seen["connections"] == 1)["workers"]
+        os.kill(pid, signal.SIGTERM)
+        server.observed(lambda seen: [pid, "draining"] in seen["workers"])
+        os.kill(pid, signal.SIGTERM)
+
+        until(lambda: is_gone(pid))
+        status, last = server.end()
+        assert (0, "1") == (status, last.split()[-1])
+
+
+def test_last_words_of_a_worker_are_counted_however_late_they_are_read() -> None:
+    """A supervisor that was stopped finds them when it goes on."""
+    with supervised("start", 1) as server:
+        with dial(server.port) as peer:
+            pid = int(ask(peer))
+            os.kill(server.process.pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGTERM)
+            assert b"" == hear(peer)
+        until(lambda: is_gone(pid))
+        server.process.send_signal(signal.SIGCONT)
+        assert pid != pid_of(server.port)
+
+        status, last = server.end()
+
+        assert (0, ["end", "2", "2"]) == (status, last.split()[:3])
+
+
+@pytest.mark.slow
+def test_rolling_restart_ends_at_a_worker_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New code that is broken costs nobody the workers that run."""
+    broken = tmp_path / "broken"
+    monkeypatch.setenv("FICKLE", str(broken))
+    with supervised("fickle", 2) as server:
+        before = server.pids(2)
+        broken.touch()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: any("exit status 1" in line for line in server.errors))
+
+        assert before == server.pids(2)
+
+        assert 0 == server.end()[0]
+        assert 1 == sum("exit status 1" in line for line in server.errors)
+
+
+def test_workers_are_killed_when_another_one_cannot_be_started() -> None:
+    """The supervisor ends with the error and leaves no process behind."""
+    with supervised("once", 2) as server:
+        # Standard output ends with the last process that has it.
+        status, _ = server.end(None)
+
+        assert 1 == status
+        assert "" == server.first_line
+        assert "ValueError: no second worker" in server.errors
+
+
+@pytest.mark.slow
+def test_stop_while_a_replacement_is_due_ends_at_once() -> None:
+    """Nothing is started any more, and nothing is waited for."""
+    with supervised("start", 1, "backoff=3600") as server:
+        with dial(server.port) as peer:
+            assert b"" == ask(peer, b"<exit/>")
+        until(lambda: any("another one starts in 3600 s" in line for line in server.errors))
+
+        status, last = server.end()
+
+        assert (0, "0") == (status, last.split()[3])
+
+
+def test_sighup_of_a_terminal_that_goes_away_ends_the_server() -> None:
+    """There it does not mean that workers are to be replaced."""
+    master, terminal = os.openpty()
+    try:
+        with supervised("start", 1, f'terminal="{os.ttyname(terminal)}"') as server:
+            pid = pid_of(server.port)
+
+            assert 0 == server.end(signal.SIGHUP)[0]
+
+            assert is_gone(pid)
+    finally:
+        os.close(master)
+        os.close(terminal)
