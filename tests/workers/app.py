@@ -108,7 +108,7 @@ def main(name: str, workers: str, *options: str) -> None:
     given |= {key: json.loads(value) for key, _, value in (o.partition("=") for o in options)}
     if "backoff" in given:
         patient = functools.partial(Backoff, first=given.pop("backoff"), healthy=math.inf)
-        supervisor.Backoff = patient  # type: ignore[assignment,misc]
+        supervisor.Backoff = patient  # type: ignore[assignment,attr-defined]
     if "terminal" in given:
         # The first that the leader of a session opens becomes the session's.
         os.open(given.pop("terminal"), os.O_RDWR)
