@@ -271,14 +271,18 @@ def test_public_function_tells_what_it_returns(name: str) -> None:
     )
 
 
+# Functions that make an error, and what they make.
+MAKERS = {"self._closed": "ConnectionClosed", "_document_error": "DocumentError"}
+
+
 def raised(node: ast.AST) -> Iterator[str]:
     """Yield the names of the errors that a function makes itself, not in a function within."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call):
-            error = ast.unparse(child.exc.func)
-            yield "ConnectionClosed" if error == "self._closed" else error
+            maker = ast.unparse(child.exc.func)
+            yield MAKERS.get(maker, maker)
         yield from raised(child)
 
 

@@ -746,6 +746,7 @@ def check_document(frame: bytes, /) -> None:
         frame: A whole frame, delimiter excluded.
 
     Raises:
+        TypeError: If it is not bytes.
         DocumentError: With the reason and the place of the fault. Columns are
             counted in bytes.
 

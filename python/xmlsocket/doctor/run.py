@@ -34,6 +34,9 @@ def diagnose(
             ``"websocket"``; without any, all.
         tell: Called with each finding at once.
 
+    Returns:
+        All that was found.
+
     Raises:
         ValueError: If there is no such step.
 

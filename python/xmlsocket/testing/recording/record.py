@@ -151,10 +151,13 @@ def _data(fields: dict[str, Any]) -> bytes | None:
 
 def read(path: str | os.PathLike[str]) -> Iterator[Record]:
     """
-    Yield the records of a file, in the order in which they were written.
+    Read a recording.
 
     Args:
         path: A file that `Recorder` wrote.
+
+    Yields:
+        Its records, in the order in which they were written.
 
     Raises:
         OSError: If it cannot be read.

@@ -61,6 +61,9 @@ class Recorder:
         Args:
             peer: The client's address.
 
+        Returns:
+            What takes note of its events.
+
         """
         self.connections += 1
         tape = Tape(self, self.connections, self._clock(), self._max_size)
