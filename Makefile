@@ -191,7 +191,7 @@ fuzz:  ## the same with libFuzzer (TARGET=decode, encode or prolog): nightly Rus
 .PHONY: mutants
 mutants: dev  ## mutation testing (MODULE=flow, limits, outbox or pure; SAMPLE=60 tries so many): long
 	$(PY) -m pip install --quiet --group mutants
-	PATH="$(abspath $(BIN)):$$PATH" tests/mutants.sh $(MODULE) $(SAMPLE)
+	PYTHONPATH=python nice -n 5 $(PY) -m tests.mutants $(MODULE) $(SAMPLE)
 
 .PHONY: audit
 audit: dev  ## ask for known faults of what is installed and locked; fails where nobody can be asked
