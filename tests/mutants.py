@@ -4,8 +4,9 @@ Mutation testing: which changes of a module do its own tests not notice?
     python -m tests.mutants MODULE [SAMPLE]
 
 cosmic-ray makes the mutants. Each is tried in a fork of a server that has
-pytest and its plugins loaded already, and imports the mutated module from memory: no file is changed. SAMPLE
-mutants are drawn with a fixed seed; without it all are tried.
+pytest and its plugins loaded already, and imports the mutated
+module from memory: no file is changed. SAMPLE mutants are drawn with
+a fixed seed; without it all are tried.
 
 Prints a table and the survivors. Fails if a mutant
 survives that ``tests/mutants.toml`` does not explain.
