@@ -3,13 +3,12 @@ Mutation testing: which changes of a module do its own tests not notice?
 
     python -m tests.mutants MODULE [SAMPLE]
 
-cosmic-ray makes the mutants. Each is tried in a fork of a server that has
-pytest and its plugins loaded already, and imports the mutated
-module from memory: no file is changed. SAMPLE mutants are drawn with
-a fixed seed; without it all are tried.
+cosmic-ray makes the mutants. Each is tried in a fork of a server that has pytest
+and its plugins loaded already, and imports the mutated module from memory: no file
+is changed. SAMPLE mutants are drawn with a fixed seed; without it all are tried.
 
-Prints a table and the survivors. Fails if a mutant
-survives that ``tests/mutants.toml`` does not explain.
+Prints a row of the record and the survivors, and fails if a mutant survives that
+``tests/mutants.toml`` does not explain.
 """
 
 from __future__ import annotations
@@ -98,7 +97,12 @@ def run_tests(module: str, source: str) -> None:
 
 
 def survives(module: str, source: str, patience: float) -> bool | None:
-    """Tell whether all tests pass on ``source``; None if they did not come to an end."""
+    """
+    Tell whether all tests pass on ``source``; None if they did not come to an end.
+
+    Whatever else pytest says, or whatever signal ends it, is the mutant's doing: the
+    same command passes on the code as it is. An import that fails is no failed test.
+    """
     process = FORKS.Process(target=run_tests, args=(module, source))
     process.start()
     process.join(patience)
@@ -111,7 +115,7 @@ def survives(module: str, source: str, patience: float) -> bool | None:
 
 def meaning(source: str) -> str:
     """
-    Return what runs of a module: its syntax tree without annotations and docstrings.
+    Return what runs of a module: its syntax tree without annotations.
 
     The modules import ``annotations`` from ``__future__``, so that nothing
     evaluates one. Mutants that mean the same as the module are no mutants.
@@ -196,9 +200,7 @@ def report(module: str, every: int, tried: int, left: list[Change], timeouts: in
     why = explained(module)
     counted = tried - sum(one in why for one in left)
     killed = tried - len(left)
-    print(
-        "| module | mutants | tried | killed | by timeout | survivors | killed, equivalents aside |"
-    )
+    print("| module | mutants | tried | killed | by timeout | survivors | killed of the unequal |")
     print(f"| {module} | {every} | {tried} | {killed} | {timeouts} | {len(left)} |", end=" ")
     print(f"{killed / max(1, counted):.1%} |\n")
     for one in left:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import ssl
+import types
+from typing import Any
 
 import pytest
 
+from xmlsocket import WebSocketError, flow
 from xmlsocket.flow import Backoff, Pace, WaterMarks, reconnect_delays
+
+
+def test_charges_are_those_of_the_documentation() -> None:
+    """`docs/topics/limits.md` tells users what to reckon with."""
+    assert 128 == flow.FRAME_OVERHEAD
+    assert 4096 == flow.CONNECTION_CHARGE
+    assert 307_200 == flow.TLS_CHARGE
 
 
 @pytest.mark.parametrize(("count", "exceeded"), [(9, False), (10, False), (11, True)])
@@ -57,13 +68,19 @@ def test_pace_asking_again_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "high", "low"),
-    [(None, None, 0), (0, 0, 0), (100, 100, 25), ((8, 0), 8, 0), ((8, 8), 8, 8)],
+    [(None, None, 0), (0, 0, 0), (103, 103, 25), ((8, 0), 8, 0), ((8, 8), 8, 8)],
 )
 def test_watermarks_low_mark_is_a_quarter_unless_given(
     limit: int | tuple[int, int] | None, high: int | None, low: int
 ) -> None:
     """One number is the high mark, with a quarter of it as the low one; None has no mark."""
     assert WaterMarks(high, low) == WaterMarks.of("read_limit", limit)
+
+
+def test_watermarks_cannot_be_changed() -> None:
+    """All connections of a server share them."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        WaterMarks.of("read_limit", 8).high = 9  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("limit", [-1, (8, 9), (8, -1)])
@@ -82,6 +99,40 @@ def test_reconnect_delays_grow_up_to_the_longest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        (max, [0.5, 0.9, 1.62, 2.916, 5.249, 9.448, 17.01, 30.61, 55.10, 60.0, 60.0]),
+        (min, [0.25, 0.45, 0.81, 1.458, 2.624, 4.724, 8.503, 15.31, 27.55, 30.0, 30.0]),
+    ],
+)
+def test_reconnect_delays_default_ends_at_a_minute(
+    draw: Any, expected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From half a second by 1.8 up to a minute, of which at least a half is waited."""
+    monkeypatch.setattr(flow, "_jitter", types.SimpleNamespace(uniform=draw))
+
+    assert expected == [
+        pytest.approx(x, rel=1e-3) for x in itertools.islice(reconnect_delays(), 11)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [(403, False), (499, False), (500, True), (501, True), (503, True), (1011, True)],
+)
+def test_backoff_refused_websocket_is_tried_again_if_the_server_is_at_fault(
+    code: int, again: bool
+) -> None:
+    """Statuses of HTTP from 500 on, and close codes, say nothing about the next attempt."""
+    error = WebSocketError("refused", code)
+    if again:
+        assert 0.25 <= Backoff().after_failure(error) <= 0.5
+    else:
+        with pytest.raises(WebSocketError):
+            Backoff().after_failure(error)
+
+
+@pytest.mark.parametrize(
     "error", [ValueError("no address"), ssl.SSLCertVerificationError("expired")]
 )
 def test_backoff_failure_that_stays_is_raised(error: Exception) -> None:
@@ -92,7 +143,7 @@ def test_backoff_failure_that_stays_is_raised(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frames", "age", "good"), [(0, 9.9, False), (0, 10.0, True), (1, 0.0, True)]
+    ("frames", "age", "good"), [(0, 9.9, False), (0, 10.0, True), (0, 11.0, True), (1, 0.0, True)]
 )
 def test_backoff_good_connection_starts_the_delays_anew(
     frames: int, age: float, good: bool

@@ -62,11 +62,12 @@ def test_push_several_blocks_are_taken_in_order_and_charged(make: Any) -> None:
 
 @twins
 def test_take_limit_ends_after_the_block_that_reaches_it(make: Any) -> None:
-    """A write holds whole blocks, as many as reach the limit."""
+    """A write holds whole blocks, as many as reach the limit, and none beyond."""
     outbox = make(OVERHEAD)
-    for data in (b"aa\0", b"bb\0", b"cc\0"):
+    for data in (b"dd\0", b"aa\0", b"bb\0", b"cc\0"):
         outbox.push(data)
 
+    assert b"dd\0" == outbox.take(3)
     assert b"aa\0bb\0" == outbox.take(4)
     assert 3 + OVERHEAD == outbox.charge
     assert b"cc\0" == outbox.take(1)
