@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{section(outcome)}\n", flush=True)
     print("## Marks\n\n" + marks_table(outcomes))
     if args.record:
-        _write_record(outcomes, scale, pinned)
+        _write_record(outcomes, scale, pinned, partly=bool(args.only))
     verdicts = [verdict for outcome in outcomes for verdict in outcome.verdicts()]
     failed = sum(len(outcome.failures) for outcome in outcomes)
     counts = (f"{verdicts.count(word)} {word.lower()}" for word in ("pass", "SHORT", "MISSING"))
@@ -77,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help=f"servers to attack: {', '.join(CONTENDERS)}, lxml",
     )
-    parser.add_argument("--record", action="store_true", help="write benches/record/attacks")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="write benches/record/attacks; with --only, replace those attacks in it",
+    )
     return parser
 
 
@@ -109,21 +113,33 @@ def _run(item: Attack, scale: Scale, contenders: set[str], start: float) -> Outc
     return outcome
 
 
-def _write_record(outcomes: Sequence[Outcome], scale: Scale, pinned: str) -> None:
+def _write_record(outcomes: Sequence[Outcome], scale: Scale, pinned: str, *, partly: bool) -> None:
     folder = ROOT / "benches" / "record" / "attacks"
     folder.mkdir(parents=True, exist_ok=True)
+    results = folder / "results.json"
     command = shlex.join(["python", "-m", "benches.attacks", *sys.argv[1:]])
+    commands = {outcome.attack.name: command for outcome in outcomes}
+    if partly:
+        before = json.loads(results.read_text("utf-8"))
+        if before["scale"] != scale.name:
+            raise SystemExit(f"the record is of the scale {before['scale']}, this is {scale.name}")
+        again = {outcome.attack.name: outcome for outcome in outcomes}
+        outcomes = [
+            again.get(name) or Outcome.from_json(attack(name), scale, found)
+            for name, found in before["attacks"].items()
+        ]
+        commands = before["commands"] | commands
     facts = machine.describe()
-    results = {
-        "command": command,
+    about = {
+        "commands": commands,
         "scale": scale.name,
         "machine": facts,
         "pinned": CORES is not None,
         "attacks": {outcome.attack.name: outcome.as_json() for outcome in outcomes},
     }
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    (folder / "results.json").write_text(text, encoding="utf-8")
-    (folder / "README.md").write_text(page(outcomes, facts, command, pinned), encoding="utf-8")
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    results.write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(page(outcomes, facts, commands, pinned), encoding="utf-8")
     print(f"\nwritten to {folder.relative_to(ROOT)}")
 
 

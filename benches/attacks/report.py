@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benches.suite.table import short, table
 
-from .model import FULL, METRICS
+from .model import FULL, METRICS, Found
 from .victims import CONTENDERS, LXML
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benches.suite.definitions import Mark
 
-    from .model import Attack, Found, Scale
+    from .model import Attack, Scale
 
 __all__ = ["Outcome", "attack_table", "label", "marks_table", "page", "section"]
 
@@ -54,6 +54,12 @@ class Outcome:
     found: dict[str, Found] = dataclasses.field(default_factory=dict)
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     absent: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, attack: Attack, scale: Scale, data: Mapping[str, Any]) -> Outcome:
+        """Return what was recorded by `as_json`."""
+        found = {name: Found(**one) for name, one in data["found"].items()}
+        return cls(attack, scale, found, data["failures"], data["absent"])
 
     def measured(self, mark: Mark) -> float | None:
         """Return the figure that a mark is about, if there is one."""
@@ -178,15 +184,21 @@ SMALLER = """\
 the full size, and easier to reach with less. `make attacks` runs all of it."""
 
 
-def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], command: str, pinned: str) -> str:
-    """Return the page of a record."""
+def page(
+    outcomes: Sequence[Outcome],
+    machine: Mapping[str, str],
+    commands: Mapping[str, str],
+    pinned: str,
+) -> str:
+    """Return the page of a record; ``commands`` tells what made it, attack by attack."""
+    made = ", and ".join(f"`{command}`" for command in dict.fromkeys(commands.values()))
     used = dict.fromkeys(name for outcome in outcomes for name in outcome.attack.contenders)
     servers = CONTENDERS | {LXML.name: LXML}
     settings = "\n".join(f"- {servers[name].label}: {servers[name].settings}" for name in used)
     facts = "\n".join(f"- {name}: {value}" for name, value in machine.items())
     parts = [
         "# Attacks",
-        f"Made by `{command}`. {pinned}",
+        f"Made by {made}. {pinned}",
         PREFACE,
         *([] if outcomes[0].scale == FULL else [SMALLER]),
         "## Marks",

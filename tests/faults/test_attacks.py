@@ -8,6 +8,7 @@ served, how much is logged. How long it takes is for ``make attacks``.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ from benches.attacks import crowds, floods, parsing
 from benches.attacks.catalogue import ATTACKS, attack
 from benches.attacks.model import FULL, METRICS, QUICK, Failed, Found, most
 from benches.attacks.probe import Probe
-from benches.attacks.report import Outcome, attack_table, marks_table, page
+from benches.attacks.report import Outcome, attack_table, marks_table, page, section
 from benches.attacks.victims import CONTENDERS, LXML, OURS, Victim
 from benches.attacks.wires import WIRES, Client
 
@@ -267,7 +268,7 @@ def test_tables_show_what_failed_and_what_there_is_no_figure_of() -> None:
 
 def test_page_of_a_record_has_marks_tables_settings_and_machine() -> None:
     """A record says what was run, on what, how servers were set up, and what came of it."""
-    text = page([outcome({"memory": MIB})], {"Python": "3"}, "python -m x", "Pinned.")
+    text = page([outcome({"memory": MIB})], {"Python": "3"}, {"endless": "python -m x"}, "Pinned.")
 
     for part in ("`python -m x`. Pinned.", "## Marks", "16 MB without", OURS.settings, "Python: 3"):
         assert part in text
@@ -278,10 +279,20 @@ def test_page_says_when_attacks_were_small_and_why_a_mark_is_short() -> None:
     short = Outcome(attack("partials"), SMALL, {"ours": Found({"memory": 400.0 * MIB})})
     enough = Outcome(attack("partials"), FULL, {"ours": Found({"memory": 200.0 * MIB})})
 
-    assert "Not the full size" in page([short], {}, "x", "y")
-    assert "Why it is short" in page([short], {}, "x", "y")
-    assert "Not the full size" not in page([enough], {}, "x", "y")
-    assert "Why it is short" not in page([enough], {}, "x", "y")
+    assert "Not the full size" in page([short], {}, {"partials": "x"}, "y")
+    assert "Why it is short" in page([short], {}, {"partials": "x"}, "y")
+    assert "Not the full size" not in page([enough], {}, {"partials": "x"}, "y")
+    assert "Why it is short" not in page([enough], {}, {"partials": "x"}, "y")
+
+
+def test_page_of_a_record_that_was_made_in_parts_names_all_commands() -> None:
+    """Attacks that are recorded stay as they are when others are made again."""
+    first = Outcome(attack("partials"), FULL, {"ours": Found({"memory": 400.0 * MIB}, "busy")})
+    first.failures["streams"] = "failed: lost a frame"
+    again = Outcome.from_json(attack("partials"), FULL, json.loads(json.dumps(first.as_json())))
+
+    assert section(first) == section(again)
+    assert "`x`, and `x --only y`." in page([again], {}, {"partials": "x", "y": "x --only y"}, "z")
 
 
 def _cells(line: str) -> list[str]:
