@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import nats.errors
 
 from .wire import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
-    from typing import TypeAlias
+    from collections.abc import Awaitable, Callable, Iterable
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..protocol import Deliver
     from .counters import Counters
     from .link import Link, Session
-
-    Own: TypeAlias = list[tuple[Deliver, Collection[Any]]]
 
 __all__ = ["DELAYS", "Feed", "LiveFeed", "leave", "listen"]
 
@@ -57,7 +55,7 @@ async def leave(session: Session, subscription: Subscription) -> None:
             await subscription.unsubscribe()
 
 
-class Feed:
+class Feed(abc.ABC):
     """
     What NATS has for the rooms of one name in this process.
 
@@ -86,17 +84,13 @@ class Feed:
         self._task.cancel()
         return self._task
 
-    def claim(self, number: int, own: Own) -> int:
-        """Note whose documents the message with this number has; return the one before."""
-        raise NotImplementedError
-
     def replay(self) -> Iterable[tuple[bytes, str | None]]:
         """Return what one more member is sent first."""
         return ()
 
     async def _run(self) -> None:
         delay, longest = DELAYS
-        while not self._closed:
+        while not self._closed:  # pragma: no branch - cancelled, unless nats-py swallowed that
             session = await self._link.session()
             try:
                 await self._follow(session)
@@ -107,9 +101,9 @@ class Feed:
             else:
                 delay = DELAYS[0]
 
+    @abc.abstractmethod
     async def _follow(self, session: Session) -> None:
         """Deliver until the session ends or there is another reason to begin anew."""
-        raise NotImplementedError
 
 
 class LiveFeed(Feed):
@@ -119,7 +113,7 @@ class LiveFeed(Feed):
         subscription = await listen(session.client, self._subject, self._receive)
         self.ready.set()
         try:
-            if not self._closed:
+            if not self._closed:  # pragma: no branch - as in _run()
                 await session.ended.wait()
         finally:
             await leave(session, subscription)

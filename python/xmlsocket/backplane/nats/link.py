@@ -86,7 +86,7 @@ class Session:
                 async with asyncio.timeout(heartbeat):
                     await self.client.flush()
             except (nats.errors.Error, OSError, TimeoutError) as exc:
-                if not self.ended.is_set():
+                if not self.ended.is_set():  # pragma: no branch - or both see it end at once
                     self.error = exc
                     self.ended.set()
                 return
@@ -96,7 +96,7 @@ class Session:
         if self.ended.is_set():
             # nats-py would wait for what it has written to be read.
             writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
-            if writer is not None:
+            if writer is not None:  # pragma: no branch - private, may be called otherwise
                 writer.transport.abort()
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AssertionError):
             async with asyncio.timeout(_DELAYS[1]):
@@ -179,7 +179,7 @@ class Link:
             await self._session.close()
 
     async def _keep(self, session: Session) -> None:
-        while not self._closed:
+        while not self._closed:  # pragma: no branch - cancelled, unless nats-py swallowed that
             watch = asyncio.create_task(session.watch(self._heartbeat))
             try:
                 await session.ended.wait()
@@ -199,7 +199,7 @@ class Link:
 
     async def _come_back(self) -> Session:
         delay, longest = _DELAYS
-        while not self._closed:
+        while not self._closed:  # pragma: no branch - as in _keep()
             # Not all processes at once.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             try:
@@ -207,7 +207,7 @@ class Link:
             except BackplaneError as exc:
                 logger.debug("! %s", exc)
             delay = min(2 * delay, longest)
-        raise asyncio.CancelledError
+        raise asyncio.CancelledError  # pragma: no cover - nats-py swallowed another
 
     async def _connect_any(self) -> Session:
         failures = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import nats.errors
 
 from .feeds import DELAYS
+from .stream import StreamFeed
 from .wire import ID, MessageId, pack, weight
 
 if TYPE_CHECKING:
@@ -186,11 +187,11 @@ class Outgoing:
             self._number += 1
             feed = self._feed_of(name)
             own = [(document.sender, document.exclude) for document in batch]
-            previous = 0 if feed is None else feed.claim(self._number, own)
+            previous = feed.claim(self._number, own) if isinstance(feed, StreamFeed) else 0
             headers[ID] = str(MessageId(self._origin, self._number, previous))
         subject = self._subject_of(name)
         delay, longest = DELAYS
-        while not self._closed:
+        while not self._closed:  # pragma: no branch - cancelled, unless nats-py swallowed that
             session = await self._link.session()
             size = len(payload) + sum(len(k) + len(v) + 4 for k, v in headers.items())
             if size > session.client.max_payload - _HEADERS // 2:
@@ -209,7 +210,7 @@ class Outgoing:
                 return
             await asyncio.sleep(delay)
             delay = min(2 * delay, longest)
-        raise asyncio.CancelledError
+        raise asyncio.CancelledError  # pragma: no cover - nats-py swallowed another
 
     @staticmethod
     async def _store(

@@ -1,0 +1,199 @@
+"""`NatsBackplane`: what NATS seldom says, and calls that come too late or too early."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.msg import Msg
+
+from tests.asyncio.support import until
+from tests.support.nats import NatsServer
+from tests.support.planes import prefix, settle
+from xmlsocket import History
+from xmlsocket.backplane.nats import BackplaneError, NatsBackplane
+from xmlsocket.backplane.nats import stream as stream_module
+from xmlsocket.backplane.nats.counters import Counters
+from xmlsocket.backplane.nats.link import Link, Session
+from xmlsocket.backplane.nats.outgoing import Outgoing, _Refused
+from xmlsocket.backplane.nats.stream import StreamFeed, _Consumer
+
+from .support import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from nats.aio.client import Client
+
+
+def make_link() -> Link:
+    """Return a link that nobody has opened."""
+
+    async def prepare(session: Session) -> None:
+        """Nothing is wanted of a connection."""
+
+    return Link(
+        ["nats://127.0.0.1:1"], prepare, lambda: None, heartbeat=1, connect_timeout=1, options={}
+    )
+
+
+@contextlib.asynccontextmanager
+async def feeding() -> AsyncIterator[tuple[StreamFeed, Counters]]:
+    """Yield the feed of a room whose connection does not come."""
+    counters = Counters()
+    feed = StreamFeed(
+        "a",
+        make_link(),
+        counters,
+        history=History(documents=10),
+        stream="s",
+        origin="me",
+        heartbeat=1,
+    )
+    try:
+        yield feed, counters
+    finally:
+        await asyncio.gather(feed.close(), return_exceptions=True)
+
+
+@pytest.fixture
+async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """Connect to NATS without this package."""
+    client = await nats.connect(nats_server.url)
+    yield client
+    await client.close()
+
+
+async def test_room_that_is_left_after_the_backplane_is_no_error(nats_server: NatsServer) -> None:
+    """Connections end in any order."""
+    listener = Listener()
+    async with NatsBackplane(nats_server.url, prefix=prefix()) as plane:
+        listener.join(plane)
+        await settle(plane)
+    plane.unsubscribe("a", listener)
+
+    assert 0 == plane.stats().rooms
+
+
+async def test_link_that_was_never_open_can_be_closed() -> None:
+    """There is nothing to give back."""
+    link = make_link()
+    await link.close()
+
+    assert not link.up
+
+
+async def test_nats_that_stays_away_is_tried_again_and_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each attempt that fails is told at DEBUG, and the last one is not the last."""
+    caplog.set_level(logging.DEBUG, logger="xmlsocket.backplane")
+    with NatsServer(tmp_path / "nats") as server:
+        async with NatsBackplane(server.url, heartbeat=1.0) as plane:
+            server.stop()
+            await until(lambda: 2 <= caplog.text.count(f"127.0.0.1:{server.port}: "))
+            assert not plane.stats().connected
+            server.start()
+            await plane.flush()
+
+            assert (True, 1) == (plane.stats().connected, plane.stats().losses)
+
+
+async def test_history_needs_an_account_with_jetstream(tmp_path: Path) -> None:
+    """A server may have JetStream and not give it to everyone."""
+    config = "accounts { A { users: [{user: a, password: a}] } }"
+    with NatsServer(tmp_path / "nats", config=config) as server:
+        url = server.url.replace("//", "//a:a@")
+        with pytest.raises(BackplaneError, match="has no JetStream ready"):
+            async with NatsBackplane(url, history=History(documents=10)):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b'{"stream": "s", "seq": 1}', None),
+        (b"hello", nats.errors.Error),
+        (b"[]", nats.errors.Error),
+        (b'{"error": {"code": 503, "description": "no leader"}}', nats.errors.Error),
+        (b'{"error": {"description": "no code"}}', nats.errors.Error),
+        (b'{"error": {"code": 400, "description": "too large"}}', _Refused),
+        (b'{"error": {"code": 499}}', _Refused),
+    ],
+)
+async def test_store_answer_decides_whether_it_is_sent_again(
+    client: Client, answer: bytes, error: type[Exception] | None
+) -> None:
+    """What is no answer of a stream, or an error for a while, is tried again; 4xx is for good."""
+    subject = prefix()
+
+    async def respond(message: Msg) -> None:
+        await message.respond(answer)
+
+    await client.subscribe(subject, cb=respond)
+    session = Session(lambda: None)
+    session.client = client
+    if error is None:
+        await Outgoing._store(session, subject, b"<a/>\0", {})
+    else:
+        with pytest.raises(error) as caught:
+            await Outgoing._store(session, subject, b"<a/>\0", {})
+        assert error is caught.type
+
+
+@pytest.mark.parametrize("status", ["409", "408"])
+async def test_consumer_that_the_server_ends_is_made_anew(client: Client, status: str) -> None:
+    """Any status but 100 says that no more will come."""
+    consumer = _Consumer()
+    async with feeding() as (feed, _):
+        await feed._status(client, consumer, Msg(client, headers={"Status": status}))
+
+    assert consumer.broken.is_set()
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_consumer_that_waits_for_a_sign_of_life_gets_it(
+    client: Client, stalled: bool
+) -> None:
+    """Asked for by the address of the answer, or in a heartbeat when that was lost."""
+    consumer, address = _Consumer(), prefix()
+    answers = await client.subscribe(address)
+    message = Msg(client, reply="" if stalled else address, headers={"Status": "100"})
+    if stalled:
+        message.headers = {"Status": "100", "Nats-Consumer-Stalled": address}
+    async with feeding() as (feed, _):
+        await feed._status(client, consumer, message)
+
+    assert b"" == (await answers.next_msg(timeout=30)).data
+    assert not consumer.broken.is_set()
+
+
+@pytest.mark.parametrize(("last", "broken"), [("0", False), ("1", True)])
+async def test_heartbeat_tells_what_was_lost(client: Client, last: str, broken: bool) -> None:
+    """It names the last message that was sent; one that has not come is missing."""
+    consumer = _Consumer()
+    headers = {"Status": "100", "Nats-Last-Consumer": last}
+    async with feeding() as (feed, _):
+        await feed._status(client, consumer, Msg(client, headers=headers))
+
+    assert broken is consumer.broken.is_set()
+
+
+async def test_senders_that_are_long_gone_are_forgotten(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the processes that ever spoke in a room only the latest are remembered."""
+    monkeypatch.setattr(stream_module, "_ORIGINS", 3)
+    async with feeding() as (feed, counters):
+        for number in range(5):
+            headers = {"Nats-Msg-Id": f"process{number}.1.0"}
+            feed._take(Msg(client, data=b"<a/>\0", headers=headers), 0.0)
+
+        assert ["process2", "process3", "process4"] == [*feed._seen]
+        assert 5 == counters.received
