@@ -151,13 +151,13 @@ def test_perform_lost_cue_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None
     assert {"ada", "ben", "flash", "rita", "juke"} == set(errors_of(outcome))
 
 
-@pytest.mark.parametrize("name", ["raw_client", "sync_client"])
+@pytest.mark.parametrize("name", ["raw_client", "sync_client", "dictionary_client"])
 def test_perform_client_that_fails_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that cannot take part breaks the performance off; its error is reported."""
     monkeypatch.setattr(stage, name, _refuse)
     outcome = perform(Chat())
 
-    who = {"raw_client": "rita", "sync_client": "ben"}[name]
+    who = {"raw_client": "rita", "sync_client": "ben", "dictionary_client": "flash"}[name]
     assert f"{who}: OSError: out of \\x1b sockets" == outcome.failures[0]
     assert outcome.failures[1].startswith("broken off with ")
     assert 2 == len(outcome.failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -12,6 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.support import COMMAND, PATIENCE, Serving, environment, run, serving
+from xmlsocket import serve
+from xmlsocket.cli import app
+from xmlsocket.cli import workers as command
+from xmlsocket.workers import WorkerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,3 +209,66 @@ def test_serve_stats_prints_lines_where_there_is_no_terminal(arguments: list[str
         status, out, err = server.stop(signal.SIGINT)
         assert (0, b"") == (status, err)
         assert "stopped after 1 connection, 1 document in and 1 out" == out[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (WorkerFailed("no worker could be started"), "no worker could be started"),
+        (NotImplementedError(), "--workers needs a POSIX system"),
+    ],
+)
+def test_serve_workers_that_cannot_work_say_so_in_one_line(
+    error: Exception,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Where it cannot be provoked here, too."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "serve_workers", fail)
+
+    assert 1 == app.run(["serve", "--workers", "2"])
+    assert f"xmlsocket: {words}\n" == capfd.readouterr().err
+
+
+async def test_worker_that_cannot_read_the_certificate_says_so_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The supervisor could, a moment ago."""
+    starting = command._start([], running=serve, tls=(tmp_path / "gone.pem", None), options={})
+    with pytest.raises(SystemExit):
+        await starting.__aenter__()
+
+    assert f"xmlsocket: cannot use certificate {tmp_path / 'gone.pem'}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "words"),
+    [
+        ("uvloop", ["--uvloop"], "--uvloop needs uvloop, which is not installed"),
+        (
+            "nats",
+            ["--mode", "chat", "--backplane", "nats://127.0.0.1:1"],
+            "--backplane needs nats-py, which is not installed",
+        ),
+    ],
+)
+def test_serve_names_the_package_that_an_option_needs(
+    package: str,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It is not installed with the command line."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else found(name)
+    )
+
+    assert 1 == app.run(["serve", *arguments])
+    assert words in capfd.readouterr().err

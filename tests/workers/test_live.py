@@ -102,6 +102,18 @@ def test_show_in_a_terminal_draws_a_table_in_place(monkeypatch: pytest.MonkeyPat
     assert "0 documents/s, 0 bytes/s" in STEERING.sub("", last)
 
 
+def test_show_in_a_terminal_is_silent_about_refusals_that_were_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Most servers refuse nobody, and have no slow peers."""
+    terminal = become_terminal(monkeypatch)
+    with LiveStats(Clock()) as live:
+        live.show(NONE)
+
+    rows = [row.split() for row in STEERING.sub("", terminal.text).splitlines()]
+    assert {"connections", "in", "out", "dropped", "closed"} == {row[0] for row in rows if row}
+
+
 def test_show_elsewhere_prints_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A line holds the sums; rates never go below zero when a worker's figures are lost."""
     with LiveStats(Clock()) as live:

@@ -6,14 +6,25 @@ import dataclasses
 import os
 import socket
 import sys
+from typing import Any
 
 import pytest
 
+from xmlsocket.endpoint import bind
 from xmlsocket.exceptions import CloseReason
 from xmlsocket.stats import total
-from xmlsocket.workers import adopt, from_systemd, notify_systemd, serve_workers
+from xmlsocket.workers import (
+    adopt,
+    from_systemd,
+    notify_systemd,
+    serve_workers,
+    serving,
+    sockets,
+)
 from xmlsocket.workers.backoff import Backoff
 from xmlsocket.workers.sockets import open_shares, share_out
+
+PATIENCE = 30.0
 
 posix = pytest.mark.skipif(os.name != "posix", reason="workers need a POSIX system")
 
@@ -72,6 +83,40 @@ def test_open_shares_closes_what_it_opened_when_it_fails() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
             open_shares("127.0.0.1", port, 2, backlog=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all workers share the first")
+def test_open_shares_closes_all_when_those_of_another_worker_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Descriptors may run out on the way."""
+    opened: list[socket.socket] = []
+
+    def bind_once(*arguments: Any, **options: Any) -> list[socket.socket]:
+        if opened:
+            raise OSError("too many open files")
+        opened.extend(bind(*arguments, **options))
+        return opened.copy()
+
+    monkeypatch.setattr(sockets, "bind", bind_once)
+    with pytest.raises(OSError, match="too many open files"):
+        open_shares("127.0.0.1", 0, 2, backlog=5)
+
+    assert [-1] == [listener.fileno() for listener in opened]
+
+
+@posix
+def test_announce_tells_systemd_where_nobody_else_wants_to_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`serve_workers` has a callback for those who do."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("")  # Linux finds an abstract name
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + systemd.getsockname()[1:].decode())
+        serving._announce(None, [])
+        systemd.settimeout(PATIENCE)
+
+        assert b"READY=1" == systemd.recv(100)
 
 
 def _listeners(count: int) -> list[socket.socket]:

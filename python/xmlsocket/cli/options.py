@@ -295,8 +295,6 @@ def require_websocket() -> None:
     try:
         from .. import websocket  # noqa: F401, PLC0415 - it takes the extra
     except ModuleNotFoundError as exc:
-        if exc.name != "websockets":
-            raise
         raise CommandError(str(exc)) from None
 
 

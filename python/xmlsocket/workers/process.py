@@ -99,11 +99,8 @@ class Worker:
         self.expect_end()
 
     def abort(self) -> None:
-        """Have it cut its connections and end."""
-        if self.ready:
-            self._tell(ABORT)
-        else:
-            self.process.terminate()
+        """Have it cut its connections and end; it was told to `drain` before."""
+        self._tell(ABORT)
         self._kill_in(_MARGIN)
 
     def expect_end(self) -> None:
