@@ -173,7 +173,7 @@ def test_every_example_is_run_by_a_test() -> None:
     """An example nobody runs stops working."""
     text = Path(__file__).read_text(encoding="utf-8")
 
-    for path in EXAMPLES.glob("*.py"):
+    for path in {*EXAMPLES.glob("*.py")} - {EXAMPLES / "dbgp.py"}:  # by test_examples_dbgp.py
         assert f'running("{path.name}"' in text
 
 

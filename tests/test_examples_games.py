@@ -347,6 +347,6 @@ def test_every_game_is_run_by_a_test() -> None:
     """An example nobody runs stops working."""
     text = Path(__file__).read_text(encoding="utf-8")
 
-    for path in EXAMPLES.glob("*/*.py"):
+    for path in {*EXAMPLES.glob("*/*.py")} - {*EXAMPLES.glob("adapters/*.py")}:  # by their own
         name = path.relative_to(EXAMPLES).as_posix()
         assert f'running("{name}"' in text or f'serving("{name}"' in text

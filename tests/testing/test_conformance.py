@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import re
 import subprocess
@@ -58,9 +59,10 @@ def test_run_finds_the_planted_faults_and_no_others(
     server = BROKEN[name]
     expected = sorted(server.fails), sorted(server.warns)
     report = first_try[name]
-    if expected != found(report):
+    for timeout, pace in ((4.0, 0.1), (10.0, 0.5)):
         # All at once on a busy machine, answers can be late, and segments can merge.
-        report = tried(server, 4.0, pace=0.1)
+        if expected != found(report):
+            report = tried(server, timeout, pace=pace)
     assert expected == found(report), "\n".join(map(str, report.results))
 
 
@@ -157,8 +159,10 @@ def test_run_with_a_question_and_an_answer_of_its_own() -> None:
     with BackgroundServer(
         lambda: xmlsocket.serve(answers, "127.0.0.1", 0, parse=bytes, max_size=2**16)
     ) as server:
-        port = server.address[1]
-        report = run(Endpoint.parse(f"127.0.0.1:{port}"), options)
+        endpoint = Endpoint.parse(f"127.0.0.1:{server.address[1]}")
+        report = run(endpoint, options)
+        if found(report) != ([], []):  # on a busy machine an end can come after the silence
+            report = run(endpoint, dataclasses.replace(options, quiet=3.0))
 
     assert ([], []) == found(report), "\n".join(map(str, report.results))
     assert "framing.utf-8" not in report.named(Outcome.SKIPPED)
