@@ -33,6 +33,7 @@ PAGES = {
     "benches/record/scale/README.md": "project/record-scale.md",
     "benches/record/workers.md": "project/record-workers.md",
     "benches/record/soak.md": "project/record-soak.md",
+    "benches/record/mutants.md": "project/record-mutants.md",
 }
 _SHOWN = {page: file for file, page in PAGES.items() if page != "index.md"}
 # ](target) or ](target "title"), of links and pictures.
