@@ -81,7 +81,7 @@ class Direction:
         self._faults = faults
         self._stats = stats
         self._watch = watch
-        self.target_gone = False
+        self.target_gone: bool = False
         # A sequence of random numbers for each purpose: no fault shifts another.
         self._damage = Damage(f"{seed} corrupt")
         self._merges = Places(f"{seed} merge")

@@ -123,8 +123,8 @@ class Tape:
         self._recorder = recorder
         self.number = number
         self.started = started
-        self.client = _Side(self, "client", max_size)
-        self.server = _Side(self, "server", max_size)
+        self.client: _Side = _Side(self, "client", max_size)
+        self.server: _Side = _Side(self, "server", max_size)
         self._first: tuple[str, str] | None = None
         self._closed = False
 
