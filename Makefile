@@ -106,10 +106,23 @@ test-rust:  ## the tests of the crates, of the load generator, and the kept fuzz
 		--features xmlsocket-codec/tokio
 	cargo test --quiet $(FUZZ)
 
+# Two halves, for `make --jobs=2 test`: what mostly waits for programs and timers, and the rest.
+PROGRAMS := tests/backplane tests/cli tests/doctor tests/testing tests/workers
+
 .PHONY: test-python
-test-python: dev fault-tools  ## the Python tests that take no longer than a moment each
-	$(if $(COVER),rm -f .coverage .coverage.*)
-	$(if $(COVER),$(COVERED),$(PYTEST)) -q -m 'not slow'
+test-python: test-programs test-library  ## the Python tests that take no longer than a moment each
+
+.PHONY: test-programs
+test-programs: dev fault-tools cover-begin
+	$(if $(COVER),$(COVERED),$(PYTEST)) -q -m 'not slow' $(PROGRAMS)
+
+.PHONY: test-library
+test-library: dev fault-tools cover-begin
+	$(if $(COVER),$(COVERED),$(PYTEST)) -q -m 'not slow' $(addprefix --ignore=,$(PROGRAMS))
+
+.PHONY: cover-begin
+cover-begin:
+	@$(if $(COVER),rm -f .coverage .coverage.*)
 
 .PHONY: test-all
 test-all: dev e2e-tools fault-tools coverage coverage-rust test-uvloop test-wheel test-vendor  ## all tests, on every loop and codec, from the wheel, and copied
