@@ -161,7 +161,7 @@ async def test_half_a_first_line_and_silence_is_closed_without_a_line(
     start: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What can be of no use is closed at the limit, counted, and no event for the log."""
-    async with one_port(sniff_timeout=0.01, trusted_proxies=["127.0.0.1"]) as server:
+    async with one_port(sniff_timeout=0.3, trusted_proxies=["127.0.0.1"]) as server:
         with contextlib.suppress(ConnectionError):
             assert b"" == await ask(server, start)
         await until(lambda: not server._tasks)
