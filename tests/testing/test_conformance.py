@@ -108,7 +108,7 @@ def own(carrier: str, path: Path) -> Any:
     return xmlsocket.serve(echo, "127.0.0.1", 0, ssl=context, websocket=True, **OPTIONS)
 
 
-def tried_own(carrier: str, folder: Path) -> Report:
+def tried_own(carrier: str, folder: Path, **slower: float) -> Report:
     """Run the kit against the package's server on a carrier."""
     path = folder / "server.sock"
     with BackgroundServer(lambda: own(carrier, path)) as server:
@@ -116,13 +116,18 @@ def tried_own(carrier: str, folder: Path) -> Report:
         if carrier in {"ws", "wss"}:
             place = f"{carrier}://{place}/"
         context = contexts()[1] if carrier in {"tls", "wss"} else None
-        return run(Endpoint.parse(place, context=context), Options(timeout=20.0, **QUICK))
+        options = Options(timeout=20.0, **(QUICK | slower))
+        return run(Endpoint.parse(place, context=context), options)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-def test_run_passes_on_our_own_server(carrier: str, first_try: dict[str, Report]) -> None:
+def test_run_passes_on_our_own_server(
+    carrier: str, first_try: dict[str, Report], tmp_path: Path
+) -> None:
     """No check fails or warns, on any carrier, and those about the carrier are made."""
     report = first_try[carrier]
+    if found(report) != ([], []):  # all at once on a busy machine, an end can be late
+        report = tried_own(carrier, tmp_path, quiet=1.0)
 
     assert ([], []) == found(report), "\n".join(map(str, report.results))
     skipped = report.named(Outcome.SKIPPED)
