@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nats
 import nats.errors
@@ -197,3 +197,69 @@ async def test_senders_that_are_long_gone_are_forgotten(
 
         assert ["process2", "process3", "process4"] == [*feed._seen]
         assert 5 == counters.received
+
+
+async def test_attempt_to_connect_that_is_cancelled_gives_its_socket_back() -> None:
+    """Who gives up on a server that does not answer leaves no connection there."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Greeted, the client asks and waits. Cancelled while it connects it would
+        # not know: wait_for() of Python 3.11, which nats-py calls, loses that then.
+        writer.write(b'INFO {"server_id": "x", "max_payload": 1024, "headers": true}\r\n')
+        await reader.readuntil(b"PING\r\n")
+        asked.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    async with asyncio.timeout(20), await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        plane = NatsBackplane(f"nats://{host}:{port}", connect_timeout=60)
+        opening = asyncio.create_task(plane.__aenter__())
+        await asked.wait()
+        opening.cancel()
+        await asyncio.wait([opening])
+        await ended.wait()
+
+    assert opening.cancelled()
+    assert not plane.stats().connected
+
+
+async def test_session_that_ended_keeps_the_reason_it_ended_for(client: Client) -> None:
+    """That a closed connection does not answer either is no news."""
+    reason = OSError("reset")
+    session = Session(lambda: None)
+    session.client = client
+    await session.failed(reason)
+    await session.closed()
+    await client.close()
+    await session.watch(0.001)
+
+    assert reason is session.error
+
+
+async def test_consumer_that_broke_delivers_nothing_more(nats_server: NatsServer) -> None:
+    """What was on its way behind a gap is read again, in order, and not taken from there."""
+    options: dict[str, Any] = {"prefix": prefix(), "history": History(documents=10)}
+    async with NatsBackplane(nats_server.url, **options) as plane:
+        listener = Listener().join(plane)
+        await settle(plane)
+        listener.say(plane, b"1")
+        await listener.heard(b"1")
+        await settle(plane)
+        feed = plane._feeds["a"]
+        assert isinstance(feed, StreamFeed)
+        client = (await plane._link.session()).client
+        (found,) = await client.jsm().consumers_info(feed._stream)
+        inbox = found.config.deliver_subject
+        (own,) = (sub for sub in client._subs.values() if sub.subject == inbox)
+        assert own._cb is not None
+        # The second of the consumer's messages is the next: the ninth is behind a gap.
+        for number, document in ((9, b"9\0"), (2, b"2\0")):
+            address = f"$JS.ACK.s.c.1.{number}.{number}.0.0"
+            headers = {"Nats-Msg-Id": f"x.{number}.0"}
+            await own._cb(Msg(client, inbox or "", address, document, headers))
+        listener.say(plane, b"3")
+
+        assert [b"1", b"3"] == await listener.heard(b"3")
