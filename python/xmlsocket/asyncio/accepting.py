@@ -77,6 +77,7 @@ class Listeners:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reserve = Reserve()
+        self._tasks: list[asyncio.Task[None]] = []
         for listener in self.sockets:
             self._listen(listener)
             logger.info("= listening on %s", format_address(listener.getsockname()))
@@ -84,7 +85,10 @@ class Listeners:
     def _listen(self, listener: socket.socket) -> None:
         if not self._closed:
             self._reserve.restore()
-            self._loop.add_reader(listener, self._accept, listener)
+            try:
+                self._loop.add_reader(listener, self._accept, listener)
+            except NotImplementedError:  # the loop that Windows has if not asked for another
+                self._tasks.append(self._loop.create_task(self._accept_in_turn(listener)))
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_BURST):
@@ -103,11 +107,26 @@ class Listeners:
             sock.setblocking(False)
             self._take(sock, address)
 
+    async def _accept_in_turn(self, listener: socket.socket) -> None:
+        """Accept where no loop tells when there is somebody, until this is cancelled."""
+        while True:
+            try:
+                sock, address = await self._loop.sock_accept(listener)
+            except OSError as exc:
+                self._repeated.warning("! cannot accept connections: %s", exc.strerror)
+                await asyncio.sleep(ACCEPT_BACKOFF)
+            else:
+                sock.setblocking(False)
+                self._take(sock, address)
+
     def close(self) -> None:
         """Stop accepting and close the sockets."""
         self._closed = True
         self._reserve.close()
+        for task in self._tasks:
+            task.cancel()
         for listener in self.sockets:
-            self._loop.remove_reader(listener)
+            if not self._tasks:
+                self._loop.remove_reader(listener)
             unlink_unix(listener)
             listener.close()
