@@ -82,6 +82,37 @@ def test_record_without_a_file_writes_to_standard_output(name: list[str]) -> Non
     assert err.startswith(b"recorded 1 connection, ")
 
 
+def test_record_on_a_full_disk_ends_with_one_line() -> None:
+    """What cannot be written down does not pass."""
+    with serving() as server, open("/dev/full", "wb") as full:  # noqa: PTH123
+        process = subprocess.Popen(
+            [*COMMAND, "record", "127.0.0.1:0", f"127.0.0.1:{server.port}"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        with process:
+            try:
+                assert process.stderr is not None
+                port = int(process.stderr.readline().decode().rpartition(":")[2])
+                with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+                    assert b"" == read_all(client)[0]
+                _, err = process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()
+    assert 1 == process.returncode
+    assert b"xmlsocket: cannot write the recording: no space left on device\n" == err
+
+
+def test_record_without_standard_output_needs_a_file(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that were started without one are told so."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert 1 == app.run(["record", "127.0.0.1:0", "127.0.0.1:1"])
+    assert "xmlsocket: standard output is closed\n" == capfd.readouterr().err
+
+
 def test_record_unix_sockets_on_both_sides(tmp_path: Path) -> None:
     """Unix sockets are named as ``unix:PATH``, and the one of the proxy goes with it."""
     listening, path = tmp_path / "proxy.sock", tmp_path / "session.jsonl"

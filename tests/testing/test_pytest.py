@@ -144,6 +144,15 @@ except ModuleNotFoundError as error:
     assert expected == told.stdout.strip()
 
 
+def test_plugin_with_a_broken_pytest_does_not_say_that_it_is_missing(tmp_path: Path) -> None:
+    """What pytest itself cannot import is told as it is."""
+    (tmp_path / "pytest.py").write_text("import iniconfig_of_theirs")
+    command = [sys.executable, "-c", "import xmlsocket.testing.pytest"]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert "No module named 'iniconfig_of_theirs'" in told.stderr.splitlines()[-1]
+
+
 # What handlers raise
 
 
@@ -303,13 +312,20 @@ def test_seed_is_told_when_a_test_with_a_proxy_fails_and_repeats_it(
 # Where clients go
 
 
+async def _swap(connect: xmlsocket.Connect[bytes]) -> None:
+    async with connect as client, asyncio.timeout(PATIENCE):
+        await client.send("<b/>")
+        assert await client.recv() == b"<b/>"
+
+
 def test_client_takes_servers_proxies_addresses_and_paths(
     xmlsocket_server: ServerFactory,
     xmlsocket_client: ClientFactory,
+    xmlsocket_async_client: AsyncClientFactory,
     chaos_proxy: ProxyFactory,
     tmp_path: Path,
 ) -> None:
-    """Blocking clients connect to whatever says where it listens."""
+    """Clients of both kinds connect to whatever says where it listens."""
     server = xmlsocket_server()
     proxy = chaos_proxy(chaos_proxy(server), faults=Faults(slice=1))
 
@@ -323,5 +339,6 @@ def test_client_takes_servers_proxies_addresses_and_paths(
             with xmlsocket_client(target, parse=bytes) as client:
                 client.send("<a/>")
                 assert b"<a/>" == client.recv(timeout=PATIENCE)
+            asyncio.run(_swap(xmlsocket_async_client(target, parse=bytes)))
     with pytest.raises(TypeError, match=r"stands before TCP ports only, not '/"):
         chaos_proxy(str(path))  # type: ignore[arg-type]  # what the message is for

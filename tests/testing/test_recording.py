@@ -9,13 +9,13 @@ import io
 import json
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import xmlsocket
+from tests.support.scripted import expect, reset, scripted, send
 from tests.support.tls import contexts
 from xmlsocket.testing.conformance import Endpoint
 from xmlsocket.testing.recording import (
@@ -28,82 +28,20 @@ from xmlsocket.testing.recording import (
     replay,
 )
 
+from .recorded import (
+    PATIENCE,
+    Full,
+    brief,
+    closed,
+    echoing,
+    exchange,
+    recording,
+    records_of,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
-
-PATIENCE = 30.0
-
-
-class Full(io.StringIO):
-    """A file on a disk that is full."""
-
-    def write(self, text: str) -> int:
-        """Refuse."""
-        raise OSError(28, "No space left on device")
-
-
-async def echo(connection: xmlsocket.Connection[bytes]) -> None:
-    """Send everything back."""
-    async for frames in connection.batches():
-        await connection.send_many(frames)
-
-
-@contextlib.asynccontextmanager
-async def echoing(**options: Any) -> AsyncIterator[int]:
-    """Run an echo server and give its port."""
-    async with xmlsocket.serve(
-        echo, "127.0.0.1", 0, parse=bytes, skip_empty=False, **options
-    ) as server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@contextlib.asynccontextmanager
-async def recording(
-    target: Endpoint, recorder: Recorder, **options: Any
-) -> AsyncIterator[tuple[int, asyncio.Task[None]]]:
-    """Run a proxy; give its port and its task."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(RecordingProxy(target, recorder, **options).serve([listener]))
-        try:
-            yield listener.getsockname()[1], serving
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-
-
-def records_of(out: io.StringIO) -> list[Record]:
-    """Return what was written."""
-    return [Record.parse(line) for line in out.getvalue().splitlines()]
-
-
-def brief(records: Iterable[Record]) -> list[tuple[str, str, bytes | str | None]]:
-    """Return what does not depend on time and ports."""
-    return [(r.side, str(r.event), r.how if r.data is None else r.data) for r in records]
-
-
-async def closed(out: io.StringIO, count: int = 1) -> list[Record]:
-    """Wait until so many connections are over, and return all records."""
-    async with asyncio.timeout(PATIENCE):
-        while out.getvalue().count('"close"') < count:
-            await asyncio.sleep(0.005)
-    return records_of(out)
-
-
-async def exchange(port: int, data: bytes, **options: Any) -> bytes:
-    """Send, end this direction, and return what comes back."""
-    async with asyncio.timeout(PATIENCE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
-        writer.write(data)
-        if not options:
-            writer.write_eof()
-            came = await reader.read()
-        else:
-            came = await reader.readexactly(len(data))
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        return came
 
 
 async def test_proxy_records_both_sides_in_order() -> None:
@@ -264,7 +202,7 @@ async def test_proxy_full_disk_ends_it_with_one_error() -> None:
     ):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         async with asyncio.timeout(PATIENCE):
-            with pytest.raises(RecordingError, match="No space left"):
+            with pytest.raises(RecordingError, match="no space left"):
                 await serving
         writer.close()
 
@@ -462,6 +400,23 @@ async def test_replay_fewer_answers_differ_at_the_first_that_is_missing() -> Non
         target = Endpoint("tcp", "127.0.0.1", port)
         (outcome,) = await replay(session(b"x", answers=[b"x", b"y"]), target, wait=0.05)
     assert 1 == outcome.difference
+
+
+async def test_replay_server_that_resets_counts_with_what_it_said_before() -> None:
+    """The end of the server is no failure: the answers until then are compared."""
+    with scripted([expect(b"x\0"), send(b"x\0"), reset()]) as server:
+        target = Endpoint("tcp", "127.0.0.1", server.port)
+        (outcome,) = await replay(session(b"x", answers=[b"x", b"y"]), target, wait=PATIENCE)
+    assert (1, None) == (outcome.difference, outcome.failure)
+
+
+def test_recorder_nothing_is_written_of_a_connection_that_is_closed() -> None:
+    """The close is the last line of a connection, whoever notices the end of a side later."""
+    out = io.StringIO()
+    tape = Recorder(out).open("peer")
+    tape.close("proxy", "stopped")
+    tape.client.ended(reset=True)
+    assert [("client", "open", None), ("proxy", "close", "stopped")] == brief(records_of(out))
 
 
 async def test_replay_cut_frame_is_refused() -> None:

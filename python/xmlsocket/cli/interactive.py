@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -60,15 +59,16 @@ async def converse(connection: Connection[bytes]) -> None:
         while (line := await _read(session, receiver)) is not None:
             if line.strip():
                 await _send(connection, line, output)
-        by_peer = receiver.done()
-        receiver.cancel()
-        try:
-            await receiver
-        except ConnectionClosedError as exc:
-            raise CommandError(f"connection ended: {exc}") from None
-        except asyncio.CancelledError:
-            pass
-        output.note("closed by the peer" if by_peer else "closed")
+        if receiver.done():
+            try:
+                receiver.result()
+            except ConnectionClosedError as exc:
+                raise CommandError(f"connection ended: {exc}") from None
+            output.note("closed by the peer")
+        else:
+            receiver.cancel()
+            await asyncio.wait([receiver])
+            output.note("closed")
 
 
 async def _receive(connection: Connection[bytes], output: Output) -> None:
@@ -84,8 +84,7 @@ async def _read(session: PromptSession[str], receiver: asyncio.Task[None]) -> st
     if prompt.done():
         return prompt.result()
     prompt.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await prompt
+    await asyncio.wait([prompt])
     return None
 
 

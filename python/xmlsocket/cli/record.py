@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..endpoint import bind, bind_unix, format_address, unlink_unix
+from ..endpoint import bind, bind_unix, format_address
 from ..testing.recording import Recorder, RecordingError, RecordingProxy
 from .errors import CommandError, reason
 from .options import TlsCertOption, TlsKeyOption, place, server_context, stream_endpoint
@@ -94,23 +94,17 @@ async def _record(listen: str, proxy: RecordingProxy, *, aside: bool) -> None:
     listeners = await _listen(listen)
     serving = asyncio.create_task(proxy.serve(listeners))
 
-    def stop() -> None:
-        serving.cancel()
-
     try:
-        on_signals(stop)
+        on_signals(serving.cancel)
         for listener in listeners:
             _say(f"listening on {format_address(listener.getsockname())}", aside=aside)
-        await serving
-    except asyncio.CancelledError:
-        if not serving.cancelled():
-            raise
+        await asyncio.wait([serving])
+        if not serving.cancelled():  # by a signal
+            serving.result()
     except RecordingError as exc:
         raise CommandError(str(exc)) from None
     finally:
-        for listener in listeners:
-            unlink_unix(listener)
-            listener.close()
+        serving.cancel()
 
 
 def record(

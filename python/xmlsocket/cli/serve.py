@@ -192,7 +192,7 @@ def announce(server: Server[bytes] | PolicyServer) -> None:
         typer.echo(f"listening on {format_address(listener.getsockname())}")
 
 
-def on_signals(stop: Callable[[], None]) -> None:
+def on_signals(stop: Callable[[], object]) -> None:
     """Have ``stop`` called for SIGINT and SIGTERM, on the running loop, as often as they come."""
     loop = asyncio.get_running_loop()
     # Never removed: a signal during the last words must not end the process

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import socket
 import threading
 from typing import TYPE_CHECKING
 
+from ..asyncio.dialing import dial_address
+from .accepting import accept
 from .direction import Direction
 from .faults import Faults
 from .relay import relay
@@ -16,29 +19,11 @@ from .stats import DirectionStats, ProxyStats
 from .stream import SocketStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
     from typing import Any, Self
 
 __all__ = ["ChaosProxy"]
-
-
-class _Listener(socket.socket):
-    """
-    Knows whom it has accepted: a `sock_accept` that is cancelled forgets it.
-
-    So does a task that is cancelled before its first step.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(fileno=socket.create_server(("127.0.0.1", 0)).detach())
-        self.setblocking(False)
-        self.accepted: set[socket.socket] = set()
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        client, address = super().accept()
-        self.accepted.add(client)
-        return client, address
 
 
 class ChaosProxy:
@@ -131,31 +116,21 @@ class ChaosProxy:
         """Start; raises `OSError` when the server's name cannot be resolved."""
         host, port = self._where
         family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = _Listener()
+        listener = socket.create_server(("127.0.0.1", 0))
         self.address = listener.getsockname()
         started = threading.Event()
 
-        async def serve(client: socket.socket) -> None:
-            try:
-                await self._serve(client, socket.socket(family, kind), target)
-            finally:
-                listener.accepted.discard(client)
+        async def serve(client: socket.socket, _: Any) -> None:
+            await self._serve(client, functools.partial(dial_address, family, kind, target))
 
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
             self._task = asyncio.current_task()
             started.set()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    while True:
-                        client, _ = await self._loop.sock_accept(listener)
-                        group.create_task(serve(client))
-            finally:
-                for client in listener.accepted:
-                    SocketStream(client).close(reset=True)
+            await accept([listener], serve)
 
         def run() -> None:
-            with listener, contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):
                 asyncio.run(main())
 
         self._thread = threading.Thread(target=run, name="ChaosProxy", daemon=True)
@@ -198,12 +173,23 @@ class ChaosProxy:
         for direction in self._directions:
             direction.changed()
 
-    async def _serve(self, client: socket.socket, server: socket.socket, target: Any) -> None:
+    async def _serve(
+        self, client: socket.socket, connect: Callable[[], Coroutine[Any, Any, socket.socket]]
+    ) -> None:
         """Connect to the server and carry bytes until both directions have ended."""
         seed = f"{self._seed} {self._connections}"
         self._connections += 1
         self._open += 1
-        streams = near, far = SocketStream(client), SocketStream(server)
+        near = SocketStream(client)
+        try:
+            far = SocketStream(await connect())
+        except BaseException as exc:
+            near.close(reset=True)
+            self._open -= 1
+            if not isinstance(exc, OSError):
+                raise
+            self._unreachable += 1
+            return
         up, down = self._counted
         directions = (
             Direction(near, far, f"{seed} up", lambda: self._to_server, up),
@@ -211,16 +197,7 @@ class ChaosProxy:
         )
         self._directions.update(directions)
         try:
-            try:
-                await self._loop.sock_connect(server, target)
-            except BaseException as exc:
-                for stream in streams:
-                    stream.close(reset=True)
-                if not isinstance(exc, OSError):
-                    raise
-                self._unreachable += 1
-            else:
-                await relay(streams, directions)
+            await relay((near, far), directions)
         finally:
             self._directions.difference_update(directions)
             self._open -= 1

@@ -7,9 +7,10 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
 
-from ...asyncio.dialing import dial
-from ...endpoint import ACCEPT_BACKOFF, format_address
+from ...asyncio.dialing import dial, dial_address
+from ...endpoint import format_address
 from ...reasons import reason
+from ..accepting import accept
 from ..direction import Direction
 from ..faults import Faults
 from ..relay import relay
@@ -20,6 +21,7 @@ from .record import RecordingError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Sequence
+    from typing import Any
 
     from ..conformance import Endpoint
     from .recorder import Recorder, Tape
@@ -54,23 +56,12 @@ async def open_stream(target: Endpoint) -> SocketStream:
     """
     async with _in_time():
         if target.carrier == "unix":
-            sock = await _dial_unix(target.path)
+            sock = await dial_address(socket.AF_UNIX, socket.SOCK_STREAM, target.path)
         else:
             sock = await dial(target.host, target.port)
         if target.context is None:
             return SocketStream(sock)
         return await _secure(sock, target.context, target.host)
-
-
-async def _dial_unix(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(sock, path)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 async def _secure(
@@ -119,47 +110,24 @@ class RecordingProxy:
         Accept and relay until this is cancelled; then reset what is open.
 
         Args:
-            listeners: Sockets that listen; they stay open.
+            listeners: Sockets that listen; closed in the end.
 
         Raises:
             RecordingError: If the recording cannot be written.
 
         """
-        failure: RecordingError | None = None
+        await accept(listeners, self._serve)
+
+    async def _serve(self, sock: socket.socket, address: Any) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for listener in listeners:
-                    listener.setblocking(False)
-                    group.create_task(self._accept(listener, group))
-        except* RecordingError as failures:
-            failure = _first(failures)
-        if failure is not None:
-            raise failure
-
-    async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError:
-                await asyncio.sleep(ACCEPT_BACKOFF)
-                continue
-            try:
-                tape = self._recorder.open(format_address(address))
-            except RecordingError:
-                sock.close()
-                raise
-            group.create_task(self._connect(sock, tape))
-
-    async def _connect(self, sock: socket.socket, tape: Tape) -> None:
+            tape = self._recorder.open(format_address(address))
+        except RecordingError:
+            sock.close()
+            raise
         try:
             near, far = await self._open(sock, tape)
         except _NotOpened:
             return
-        except asyncio.CancelledError:
-            sock.close()
-            tape.close("proxy", "stopped")
-            raise
         up = Direction(near, far, "", lambda: _NO_FAULTS, DirectionStats(), watch=tape.client)
         down = Direction(far, near, "", lambda: _NO_FAULTS, DirectionStats(), watch=tape.server)
         try:
@@ -182,22 +150,17 @@ class RecordingProxy:
                     near = await _secure(sock, self._context)
             side = "server"
             return near, await open_stream(self._target)
-        except (OSError, UnicodeError) as exc:  # UnicodeError: no name of a host looks like that
+        # UnicodeError: no name of a host looks like that
+        except (OSError, UnicodeError, asyncio.CancelledError) as exc:
             if near is not None:
                 near.close(reset=True)
             sock.close()
+            if isinstance(exc, asyncio.CancelledError):
+                tape.close("proxy", "stopped")
+                raise
             tape.close(side, f"not opened: {reason(exc)}")
             raise _NotOpened from None
 
 
 class _NotOpened(Exception):
     """One side could not be opened, which has been recorded."""
-
-
-def _first(group: BaseExceptionGroup[RecordingError]) -> RecordingError:
-    """Return one of the errors: all have the same cause."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, RecordingError)
-    return found

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from ...reasons import reason
 from .record import Event, Record, RecordingError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Recorder:
             self._out.write(record.as_json() + "\n")
             self._out.flush()
         except OSError as exc:
-            raise RecordingError(f"cannot write the recording: {exc.strerror}") from exc
+            raise RecordingError(f"cannot write the recording: {reason(exc)}") from exc
 
 
 class Tape:
