@@ -16,7 +16,7 @@ import trustme
 import xmlsocket
 from tests.support.tls import contexts
 from tests.testing.broken_servers import BROKEN, Broken, serving
-from xmlsocket.doctor import Case, Diagnosis, Finding, Status, diagnose
+from xmlsocket.doctor import Case, Diagnosis, Finding, Status, diagnose, talk, tls
 from xmlsocket.doctor.talk import judge
 from xmlsocket.testing import BackgroundServer
 
@@ -191,6 +191,16 @@ def test_diagnose_master_policy_is_asked_first() -> None:
     assert OK is of(diagnosis, "policy").status
 
 
+def test_diagnose_port_of_master_policies_is_asked_once() -> None:
+    """Who asks about port 843 itself gets its findings once."""
+    with serving(BROKEN["sound_policy"]) as port, serving(BROKEN["sound"]) as other:
+        diagnosis = look(port, "policy", swf=SWF, policy_port=port)
+        once = look(other, "policy", swf=SWF, policy_port=port)
+    name = f"policy of port {port}"
+    count = [f.name for f in diagnosis.findings].count(name)
+    assert 0 < count == [f.name for f in once.findings].count(name)
+
+
 @pytest.mark.parametrize(("swf", "status"), [(SWF, FAILED), (None, WARNING)])
 def test_diagnose_no_policy_keeps_flash_away(swf: str | None, status: Status) -> None:
     """Without any policy Flash Player opens no connection; a command that serves one is shown."""
@@ -280,6 +290,32 @@ def test_diagnose_tls_where_none_is_spoken_says_so() -> None:
     assert (FAILED, True) == (finding.status, "leave --tls out" in (finding.fix or ""))
 
 
+def test_diagnose_tls_that_is_not_answered_says_so() -> None:
+    """A port that waits for more is not one that speaks TLS."""
+    _, client = contexts()
+    with serving(Broken(waits)) as port:
+        finding = of(look(port, "tls", context=client, timeout=0.2), "tls")
+    assert (FAILED, "the handshake was not answered in time") == (finding.status, finding.seen)
+    assert "leave --tls out" in (finding.fix or "")
+
+
+def test_diagnose_certificate_that_is_shown_but_once_is_a_broken_handshake() -> None:
+    """To see what an untrusted one says takes more connections."""
+    server = certified("127.0.0.1", authority=trustme.CA())
+    shown: list[str] = []
+
+    def once(sock: socket.socket) -> None:
+        if not shown:
+            shown.append("certificate")
+            with contextlib.suppress(OSError):
+                server.wrap_socket(sock, server_side=True).close()
+
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with serving(Broken(once)) as port:
+        findings = [*tls.look(Case("127.0.0.1", port, context=client, timeout=PATIENCE))]
+    assert [("tls", FAILED)] == [(finding.name, finding.status) for finding in findings]
+
+
 def test_diagnose_plain_where_tls_is_spoken_says_so() -> None:
     """And a document in the clear that gets an alert of TLS points to --tls."""
     server, _ = contexts()
@@ -328,6 +364,18 @@ def test_judge_tells_how_an_answer_ends(data: bytes, status: Status, seen: str) 
     assert (status is OK) is (finding.fix is None)
 
 
+def waits(sock: socket.socket) -> None:
+    """Say nothing until the other side ends."""
+    while sock.recv(2**16):
+        pass
+
+
+def welcomes(sock: socket.socket) -> None:
+    """Speak first, then wait."""
+    sock.sendall(b"<welcome/>\0")
+    waits(sock)
+
+
 def closes(sock: socket.socket) -> None:
     """Leave at once."""
 
@@ -361,6 +409,27 @@ def test_diagnose_first_reply_of_servers(
     assert greeting is of(diagnosis, "greeting").status
     assert answer is of(diagnosis, "answer").status
     assert seen in of(diagnosis, "answer").seen
+
+
+def test_diagnose_server_that_does_not_answer_is_waited_for_in_vain() -> None:
+    """Only as long as ``timeout`` says."""
+    with serving(Broken(waits)) as port:
+        finding = of(look(port, "answer", send=b"<ping/>", timeout=0.1), "answer")
+    assert (FAILED, True) == (finding.status, "nothing within 0.1 s" in finding.seen)
+
+
+def test_diagnose_server_that_speaks_first_is_judged_by_that() -> None:
+    """A greeting that is no policy has to end with a zero byte as answers do."""
+    with serving(Broken(welcomes)) as port:
+        finding = of(look(port, "answer", quiet=PATIENCE), "greeting")
+    assert (OK, True) == (finding.status, "1 document" in finding.seen)
+
+
+def test_diagnose_server_that_went_away_before_the_answer_is_a_failure() -> None:
+    """The connection may be refused though an earlier one was not."""
+    (finding,) = talk.look(Case("127.0.0.1", free_port(), timeout=PATIENCE))
+    assert ("answer", FAILED) == (finding.name, finding.status)
+    assert "no connection: connection refused" == finding.seen
 
 
 def test_diagnose_without_a_document_asks_nothing() -> None:

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 Place: TypeAlias = Literal["loop", "thread"]
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 class Events(list[tuple[Any, ...]]):

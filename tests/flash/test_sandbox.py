@@ -195,13 +195,16 @@ async def test_connect_with_a_silent_master_goes_on_after_its_time(
     """A port 843 that does not answer holds the attempt up, but not for ever."""
     assert module.MASTER_TIMEOUT == 3.0
     monkeypatch.setattr(module, "MASTER_TIMEOUT", 0.05)
+    asked: list[bytes] = []
     with (
-        scripted([expect(REQUEST), expect_end()]) as master,
+        # The time may be over before the request is on its way.
+        scripted([lambda peer: asked.append(peer.makefile("rb").read())]) as master,
         scripted(answers(GRANTS), CONVERSATION) as server,
     ):
         master_port(master.port)
         socket = await converse(program, server.port)
 
+    assert asked in ([REQUEST], [b""])
     assert [("onConnect", True), ("onData", "welcome"), ("onClose",)] == socket.events
 
 

@@ -35,7 +35,7 @@ __all__ = [
 
 Step: TypeAlias = "Callable[[socket.socket], object]"
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds after which a step fails that waits for the other side."""
 
 

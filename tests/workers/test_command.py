@@ -75,6 +75,34 @@ def test_serve_workers_echoes_and_stops_with_status_0() -> None:
         assert b"" == peer.recv(1)
 
 
+def test_serve_workers_cut_who_does_not_read_and_say_how_many() -> None:
+    """Their time is that of a single process; a policy for any port suits the one found."""
+    with (
+        serving(
+            "--workers",
+            "1",
+            "--policy",
+            "*:*",
+            prelude="from xmlsocket.cli import serve;serve.GRACE=0",
+        ) as server,
+        socket.socket() as peer,
+    ):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.settimeout(0.5)
+        peer.connect(("127.0.0.1", server.port))
+        document = b"x" * 65535 + b"\0"
+        with pytest.raises(TimeoutError):
+            # Until nothing moves any more: the server waits for this peer to read.
+            while True:
+                peer.sendall(document)
+
+        status, lines, err = server.stop()
+
+    assert (0, b"") == (status, err)
+    assert "cut off 1 connection: they did not read in time" == lines[0]
+    assert lines[1].startswith("stopped after 1 connection, ")
+
+
 @pytest.mark.slow
 def test_serve_workers_read_the_certificate_themselves(tmp_path: Path) -> None:
     """TLS works in workers, to which no TLS context can be sent."""
