@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the fault tests need beyond Python: strace and ip, as root, where
+# Installs what the fault tests need beyond Python: strace, ip and openssl, as root, where
 # there is apt-get. Tests that miss them are skipped, or fail where
 # XMLSOCKET_FAULTS=required.
 set -euo pipefail
@@ -17,6 +17,7 @@ install() {
 
 [ "$(uname)" = Linux ] || exit 0
 command -v strace >/dev/null || install strace
+command -v openssl >/dev/null || install openssl
 command -v ip >/dev/null || install iproute2
 # For tests/workers/test_deploy.py, which is skipped without them.
 export PATH=$PATH:/usr/sbin
