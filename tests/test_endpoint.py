@@ -10,7 +10,14 @@ import pytest
 
 import xmlsocket
 from xmlsocket import sync
-from xmlsocket.endpoint import Reserve, bind, format_address, keep_alive, unlink_unix
+from xmlsocket.endpoint import (
+    Reserve,
+    bind,
+    format_address,
+    keep_alive,
+    parse_address,
+    unlink_unix,
+)
 
 
 def info(host: str, port: int) -> Any:
@@ -55,6 +62,36 @@ def test_bind_failure_closes_what_was_opened() -> None:
 def test_format_address_of_every_family(address: Any, text: str) -> None:
     """Addresses are shown as one types them."""
     assert text == format_address(address)
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 1), ("::1", 9339), ("play.example.com", 65535)])
+def test_parse_address_reads_what_format_address_writes(address: tuple[str, int]) -> None:
+    """IPv6 addresses have brackets there and none here."""
+    assert address == parse_address(format_address(address))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("host", "'host' is not of the form HOST:PORT"),
+        ("::1:9339", "is not of the form HOST:PORT"),
+        ("a b:1", "is not of the form HOST:PORT"),
+        ("host:\u0661", "is not of the form HOST:PORT"),
+        ("host:0", "port 0 is not within 1 to 65535"),
+        ("host:65536", "port 65536 is not within 1 to 65535"),
+    ],
+)
+def test_parse_address_of_another_form_is_refused(text: str, message: str) -> None:
+    """Digits are those of ASCII, and hosts hold neither colons nor spaces."""
+    with pytest.raises(ValueError, match=message):
+        parse_address(text)
+
+
+def test_parse_address_port_0_where_a_free_one_is_meant() -> None:
+    """Listeners take it, clients do not."""
+    assert ("host", 0) == parse_address("host:0", free=True)
+    with pytest.raises(ValueError, match="within 0 to"):
+        parse_address("host:70000", free=True)
 
 
 def test_unlink_unix_leaves_other_families_and_nameless_sockets_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
 import stat
 import struct
@@ -31,11 +32,15 @@ __all__ = [
     "drop_unsent",
     "format_address",
     "keep_alive",
+    "parse_address",
     "unlink_unix",
 ]
 
 # What getaddrinfo returns, once for each address.
 AddrInfo: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
+
+_ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", re.ASCII)
+_LAST_PORT: Final = 65535
 
 ACCEPT_BACKOFF = 1.0
 """Seconds to leave a listener alone that cannot accept: trying again at once would spin."""
@@ -227,3 +232,25 @@ def format_address(address: Any) -> str:
         host, port = address[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return str(address) or "unix socket"
+
+
+def parse_address(text: str, *, free: bool = False) -> tuple[str, int]:
+    """
+    Return host and port of ``HOST:PORT``, IPv6 addresses in brackets.
+
+    Args:
+        text: As people write it.
+        free: Whether port 0, any that is free, makes sense.
+
+    Raises:
+        ValueError: If it is of another form, or there is no such port.
+
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not of the form HOST:PORT")
+    port = int(match[3])
+    first = 0 if free else 1
+    if not first <= port <= _LAST_PORT:
+        raise ValueError(f"port {port} is not within {first} to {_LAST_PORT}")
+    return match[1] or match[2], port

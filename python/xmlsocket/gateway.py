@@ -13,14 +13,13 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .admission import Sites
 from .asyncio import connect, serve
 from .asyncio.dialing import dial
 from .connection import Logger, RepeatedLog
-from .endpoint import format_address
+from .endpoint import format_address, parse_address
 from .exceptions import CloseReason, ConnectionClosed
 from .limits import Limits
 from .proxies import make_proxy_header
@@ -36,9 +35,6 @@ __all__ = ["Gateway", "GatewayStats", "Target"]
 
 _LOGGER: Final = "xmlsocket.gateway"
 _LAST_PORT: Final = 65535
-_ADDRESS = re.compile(
-    r"(?:\[(?P<ip6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>[0-9]{1,5})"
-)
 
 # Seconds that a target gets to take what a client sent before it left.
 _LAST_WORDS: Final = 10.0
@@ -83,13 +79,10 @@ class Target:
         Read ``HOST:PORT``, IPv6 hosts in brackets.
 
         Raises:
-            ValueError: If it is of another form.
+            ValueError: If it is of another form, or there is no such port.
 
         """
-        match = _ADDRESS.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is not of the form HOST:PORT")
-        return cls(match["ip6"] or match["host"], int(match["port"]))
+        return cls(*parse_address(text))
 
     def __str__(self) -> str:
         return format_address((self.host, self.port))

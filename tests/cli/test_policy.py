@@ -91,7 +91,7 @@ def test_policy_allows_explains_a_policy(
         (["--check", "a", "--domain", "*"], 2, "a policy file says all"),
         (["--file", "nowhere.xml"], 1, "cannot read policy nowhere.xml: no such file"),
         ([*GRANT, "--allows", "x"], 2, "'--allows': 'x' is not of the form HOST:PORT"),
-        ([*GRANT, "--allows", "x:70000"], 2, "is not of the form HOST:PORT"),
+        ([*GRANT, "--allows", "x:70000"], 2, "'--allows': port 70000 is not within 1 to 65535"),
         (["--ask", "x:9339"], 2, "--ask wants the one domain"),
         (["--domain", "*", "--ports", "80", "--port", "8430"], 1, "port 8430 cannot grant"),
         (["--domain", "*", "--ports", "80", "--port", "0"], 1, "cannot grant ports below 1024"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from ..endpoint import parse_address
 from ..exceptions import PolicyError
 from ..limits import Limits
 from ..policy import Policy
@@ -52,7 +53,6 @@ _TRUSTED_HELP = (
     " given several times."
 )
 
-_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]]+):([0-9]{1,5})", re.ASCII)
 _GRANT = re.compile(r"([^:/\\]+):([0-9*,-]+)", re.ASCII)
 
 
@@ -163,10 +163,10 @@ def place(text: str, option: str, *, free: bool = False) -> tuple[str, int]:
         typer.BadParameter: If it is of another form.
 
     """
-    match = _PLACE.fullmatch(text)
-    if match is None or not (0 if free else 1) <= int(match[2]) < 2**16:
-        raise typer.BadParameter(f"{text!r} is not of the form HOST:PORT", param_hint=f"'{option}'")
-    return match[1].strip("[]"), int(match[2])
+    try:
+        return parse_address(text, free=free)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=f"'{option}'") from None
 
 
 def stream_endpoint(text: str, option: str, authority: Path | None = None) -> Endpoint:

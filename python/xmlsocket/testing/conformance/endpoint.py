@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import socket
 import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
+from ...endpoint import parse_address
 from .wire import WebSocketWire, Wire
 
 __all__ = ["Endpoint"]
 
-_PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", re.ASCII)
-_LAST_PORT: Final = 65535
 _SCHEMES: Final = {"ws": 80, "wss": 443}
 
 
@@ -61,11 +59,12 @@ class Endpoint:
             return cls("unix", path=text.removeprefix("unix:"))
         if "://" in text:
             return cls._parse_url(text, context, origin)
-        match = _PLACE.fullmatch(text)
-        if match is None or not 0 < int(match[3]) <= _LAST_PORT:
-            raise ValueError(f"{text!r} is none of HOST:PORT, unix:PATH, ws://… and wss://…")
-        carrier = "tcp" if context is None else "tls"
-        return cls(carrier, match[1] or match[2], int(match[3]), context=context)
+        try:
+            host, port = parse_address(text)
+        except ValueError:
+            known = "HOST:PORT, unix:PATH, ws://… and wss://…"
+            raise ValueError(f"{text!r} is none of {known}") from None
+        return cls("tcp" if context is None else "tls", host, port, context=context)
 
     @classmethod
     def _parse_url(cls, text: str, context: ssl.SSLContext | None, origin: str | None) -> Endpoint:
