@@ -207,11 +207,18 @@ mutants: dev  ## mutation testing (MODULE=flow, limits, outbox or pure; SAMPLE=6
 	PYTHONPATH=python nice -n 5 $(PY) -m tests.mutants $(MODULE) $(SAMPLE)
 
 .PHONY: audit
-audit: dev  ## ask for known faults of what is installed and locked; fails where nobody can be asked
+audit:  ## ask for known faults of what is installed and locked; fails where nobody can be asked
+	$(MAKE) --keep-going audit-python audit-rust
+
+.PHONY: audit-python
+audit-python: dev
 	$(PY) -m pip install --quiet --group audit
 	@mkdir -p target
 	$(PY) -m pip freeze --exclude-editable > target/audit.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r target/audit.txt || { echo "pip-audit found a known fault, or pypi.org does not tell of them here: see above" >&2; exit 1; }
+
+.PHONY: audit-rust
+audit-rust:
 	@cargo audit --version >/dev/null 2>&1 || { echo "cargo-audit is needed: cargo install cargo-audit" >&2; exit 1; }
 	cargo audit || { echo "cargo-audit found a known fault, or cannot reach github.com/RustSec: see above" >&2; exit 1; }
 
