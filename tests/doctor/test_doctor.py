@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 import xmlsocket
+from tests.support.scripted import silent_port
 from tests.support.tls import contexts
 from tests.testing.broken_servers import BROKEN, Broken, serving
 from xmlsocket.doctor import Case, Diagnosis, Finding, Status, diagnose, talk, tls
@@ -107,13 +108,8 @@ def test_diagnose_refused_says_that_nothing_listens() -> None:
 
 def test_diagnose_dropped_packets_point_to_a_firewall() -> None:
     """Who gets no answer at all is told to look for what drops packets."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
-        # Linux answers no SYN while the queue is full.
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        finding = of(look(full.getsockname()[1], timeout=0.3), "address")
+    with silent_port() as port:
+        finding = of(look(port, timeout=0.3), "address")
     assert (FAILED, True) == (finding.status, "no answer within 0.3 s" in finding.seen)
     assert "packets are dropped" in (finding.fix or "")
 

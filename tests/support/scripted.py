@@ -30,6 +30,7 @@ __all__ = [
     "reset",
     "scripted",
     "send",
+    "silent_port",
     "wait_for",
 ]
 
@@ -180,3 +181,15 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """Give a port of 127.0.0.1 that answers no attempt to connect, as behind a firewall."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        # Linux answers no SYN while the queue is full.
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        yield full.getsockname()[1]

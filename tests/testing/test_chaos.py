@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.scripted import silent_port
 from xmlsocket.testing import ChaosProxy, Faults, relay
 
 from .support import PATIENCE, read_all, read_exactly, tunnel
@@ -85,6 +86,17 @@ def test_proxy_server_that_is_not_there_resets_the_client() -> None:
         assert (b"", True) == read_all(client)
         until(lambda: proxy.stats.open == 0)
         assert 1 == proxy.stats.unreachable
+
+
+def test_proxy_end_while_it_connects_resets_the_client() -> None:
+    """A server that does not answer holds nothing up."""
+    with silent_port() as port, ChaosProxy("127.0.0.1", port) as proxy:
+        client = socket.create_connection(proxy.address)
+        until(lambda: proxy.stats.open == 1)
+    with client:
+        client.settimeout(PATIENCE)
+        assert (b"", True) == read_all(client)
+    assert (0, 0) == (proxy.stats.open, proxy.stats.unreachable)
 
 
 def test_proxy_end_while_it_accepts_leaves_no_socket_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_plugin_is_loaded_by_those_who_name_it_only(pytester: pytest.Pytester) -
     given.assert_outcomes(passed=1, failed=1)
 
 
-def test_plugin_without_pytest_says_what_to_install(tmp_path: Path) -> None:
+def test_plugin_without_pytest_says_what_to_install() -> None:
     """Where pytest is missing one line tells how to get it; the rest of the package works."""
     source = """
 import sys
@@ -138,7 +139,7 @@ except ModuleNotFoundError as error:
     print(error, error.name, error.__cause__)
 """
     command = [sys.executable, "-c", source]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
 
     expected = "xmlsocket.testing.pytest needs pytest: pip install 'xmlsocket[testing]' pytest None"
     assert expected == told.stdout.strip()
@@ -148,7 +149,9 @@ def test_plugin_with_a_broken_pytest_does_not_say_that_it_is_missing(tmp_path: P
     """What pytest itself cannot import is told as it is."""
     (tmp_path / "pytest.py").write_text("import iniconfig_of_theirs")
     command = [sys.executable, "-c", "import xmlsocket.testing.pytest"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": places}
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     assert "No module named 'iniconfig_of_theirs'" in told.stderr.splitlines()[-1]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.scripted import silent_port
 from tests.support.tls import contexts
 from xmlsocket.testing.conformance import Endpoint
 from xmlsocket.testing.recording import Recorder, RecordingProxy
@@ -79,13 +80,8 @@ async def _silence(port: int) -> bytes:
 async def test_proxy_stopped_while_it_connects_resets_the_client_and_says_so() -> None:
     """Also a connection that was not open yet ends in the recording."""
     out = io.StringIO()
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
-        # Linux answers no SYN while the queue is full.
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        target = Endpoint("tcp", *full.getsockname())
+    with silent_port() as silent:
+        target = Endpoint("tcp", "127.0.0.1", silent)
         async with recording(target, Recorder(out)) as (port, serving):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             async with asyncio.timeout(PATIENCE):

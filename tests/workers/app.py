@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,13 @@ def fickle(sockets: Sequence[socket.socket]) -> xmlsocket.Serve[bytes]:
     """Echo; fail in workers that start after the file was made."""
     if Path(os.environ["FICKLE"]).exists():
         raise ValueError("no server any more")
+    return start(sockets)
+
+
+def patient(sockets: Sequence[socket.socket]) -> xmlsocket.Serve[bytes]:
+    """Echo; workers that start while the file is there wait until it is gone."""
+    while Path(os.environ["HELD"]).exists():
+        time.sleep(0.01)
     return start(sockets)
 
 

@@ -48,11 +48,15 @@ def test_second_sigterm_to_a_worker_cuts_who_does_not_read() -> None:
 
 
 def test_last_words_of_a_worker_are_counted_however_late_they_are_read() -> None:
-    """A supervisor that was stopped finds them when it goes on."""
-    with supervised("start", 1) as server:
+    """A supervisor that was stopped finds them when it goes on, behind figures that are due."""
+    with supervised("start", 1, "observed=true") as server:
         with dial(server.port) as peer:
             pid = int(ask(peer))
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(2):
+                server.observed(lambda _: True)  # and the worker is asked for more
             os.kill(server.process.pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
             os.kill(pid, signal.SIGTERM)
             assert b"" == hear(peer)
         until(lambda: is_gone(pid))
@@ -81,6 +85,48 @@ def test_rolling_restart_ends_at_a_worker_that_does_not_start(
 
         assert 0 == server.end()[0]
         assert 1 == sum("exit status 1" in line for line in server.errors)
+
+
+@pytest.mark.slow
+def test_worker_that_dies_while_its_replacement_starts_is_replaced_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rolling restart that is under way is neither begun anew nor given up."""
+    held = tmp_path / "held"
+    monkeypatch.setenv("HELD", str(held))
+    with supervised("patient", 1, "observed=true") as server:
+        before = pid_of(server.port)
+        held.touch()
+        server.process.send_signal(signal.SIGHUP)
+        seen = server.observed(lambda seen: len(seen["workers"]) == 2)
+        ((after, _),) = (each for each in seen["workers"] if each[0] != before)
+        server.process.send_signal(signal.SIGHUP)
+        server.observed(lambda _: True)
+        os.kill(before, signal.SIGKILL)
+        server.observed(lambda seen: seen["workers"] == [[after, "starting"]])
+        held.unlink()
+
+        assert after == pid_of(server.port)
+        status, last = server.end()
+        assert (0, "0") == (status, last.split()[3])
+
+
+@pytest.mark.slow
+def test_rolling_restart_leaves_a_worker_alone_that_is_due_anyway() -> None:
+    """Its replacement will be a new one as it is."""
+    with supervised("start", 2, "backoff=3600", "observed=true") as server:
+        server.pids(2)
+        with dial(server.port) as peer:
+            assert b"" == ask(peer, b"<exit/>")
+        ((other, _),) = server.observed(lambda seen: len(seen["workers"]) == 1)["workers"]
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: is_gone(other))
+
+        ((new, _),) = server.observed(
+            lambda seen: len(seen["workers"]) == 1 and seen["workers"][0][0] != other
+        )["workers"]
+        assert {new} == server.pids(1)
+        assert 0 == server.end()[0]
 
 
 def test_workers_are_killed_when_another_one_cannot_be_started() -> None:

@@ -90,7 +90,7 @@ def _say(text: str, *, aside: bool) -> None:
     typer.echo(text, err=aside)
 
 
-async def _record(listen: str, proxy: RecordingProxy, *, aside: bool) -> None:
+async def _record(listen: str, proxy: RecordingProxy, recorder: Recorder, *, aside: bool) -> None:
     listeners = await _listen(listen)
     serving = asyncio.create_task(proxy.serve(listeners))
 
@@ -105,6 +105,8 @@ async def _record(listen: str, proxy: RecordingProxy, *, aside: bool) -> None:
         raise CommandError(str(exc)) from None
     finally:
         serving.cancel()
+    what = f"{count(recorder.connections, 'connection')}, {count(recorder.frames, 'frame')}"
+    _say(f"recorded {what}", aside=aside)
 
 
 def record(
@@ -167,6 +169,4 @@ def record(
     with _output(file) as out:
         recorder = Recorder(out, max_size=max_size)
         proxy = RecordingProxy(endpoint, recorder, context=context)
-        asyncio.run(_record(listen, proxy, aside=aside))
-    what = f"{count(recorder.connections, 'connection')}, {count(recorder.frames, 'frame')}"
-    _say(f"recorded {what}", aside=aside)
+        asyncio.run(_record(listen, proxy, recorder, aside=aside))
