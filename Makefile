@@ -136,7 +136,8 @@ coverage:  ## all Python tests, slow ones included, with their branch coverage
 coverage-slow: dev e2e-tools  ## the slow ones only, then their coverage and that of `make COVER=1 test`
 	$(COVERED) -q -m slow --ignore tests/vendor
 	$(PY) -m coverage combine --quiet
-	$(PY) -m coverage report --fail-under=98
+	@# All of it, seen often; the tenth is for branches that only one outcome of a race takes.
+	$(PY) -m coverage report --fail-under=99.9
 
 .PHONY: coverage-rust
 coverage-rust: llvm-tools  ## the lines of the codec crate that its Rust tests leave out: must be none
