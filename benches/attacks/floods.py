@@ -84,8 +84,9 @@ def attacked(
 
 
 def figures(victim: Victim, probe: Probe) -> dict[str, float]:
-    """Return the costs, and the longest wait of the client that watches."""
-    return victim.cost() | {"answer": probe.told()["longest"]}
+    """Return the costs, and how long the client that watches waited."""
+    seen = probe.told()
+    return victim.cost() | {"answer": seen["longest"], "usual": seen["usual"]}
 
 
 def endless(contender: Contender, scale: Scale) -> Found:

@@ -77,8 +77,9 @@ class Probe:
         Return what it has seen since the last call.
 
         Returns:
-            ``answers``, ``longest`` in seconds, the question that waits now included, and
-            ``lost``: whether the server has closed the connection.
+            ``answers``; ``longest`` in seconds, the question that waits now included;
+            ``usual``, which 99 of 100 waits do not exceed; and ``lost``: whether the
+            server has closed the connection.
 
         """
         assert self._process.stdin is not None
@@ -109,7 +110,7 @@ class Watch:
         self._client = client
         self._asked: float | None = None
         self._answers = 0
-        self._longest = 0.0
+        self._waits: list[float] = []
         self._lost = False
 
     def ask(self) -> None:
@@ -134,14 +135,20 @@ class Watch:
 
     def _note(self) -> None:
         if self._asked is not None:
-            self._longest = max(self._longest, time.perf_counter() - self._asked)
+            self._waits.append(time.perf_counter() - self._asked)
 
     def tell(self) -> None:
         """Print it; a question that has no answer yet counts as far as it has come."""
         self._note()
-        seen = {"answers": self._answers, "longest": self._longest, "lost": self._lost}
+        waits = sorted(self._waits) or [0.0]
+        seen = {
+            "answers": self._answers,
+            "longest": waits[-1],
+            "usual": waits[-(-len(waits) * 99 // 100) - 1],
+            "lost": self._lost,
+        }
         print(json.dumps(seen), flush=True)
-        self._answers, self._longest = 0, 0.0
+        self._answers, self._waits = 0, []
 
     def run(self, interval: float) -> None:
         """Ask until the end of input."""

@@ -47,13 +47,14 @@ def test_second_sigterm_to_a_worker_cuts_who_does_not_read() -> None:
         assert (0, "1") == (status, last.split()[-1])
 
 
-def test_last_words_of_a_worker_are_counted_however_late_they_are_read() -> None:
-    """A supervisor that was stopped finds them when it goes on, behind figures that are due."""
-    with supervised("start", 1, "observed=true") as server:
+@pytest.mark.parametrize("asked", [False, True])
+def test_last_words_of_a_worker_are_counted_however_late_they_are_read(asked: bool) -> None:
+    """A supervisor that was stopped finds them when it goes on, also behind figures it wanted."""
+    with supervised("start", 1, f"observed={str(asked).lower()}") as server:
         with dial(server.port) as peer:
             pid = int(ask(peer))
             os.kill(pid, signal.SIGSTOP)
-            for _ in range(2):
+            for _ in range(2 * asked):
                 server.observed(lambda _: True)  # and the worker is asked for more
             os.kill(server.process.pid, signal.SIGSTOP)
             os.kill(pid, signal.SIGCONT)
@@ -66,6 +67,7 @@ def test_last_words_of_a_worker_are_counted_however_late_they_are_read() -> None
         status, last = server.end()
 
         assert (0, ["end", "2", "2"]) == (status, last.split()[:3])
+        assert not any("Error" in line for line in server.errors)
 
 
 @pytest.mark.slow
@@ -109,6 +111,7 @@ def test_worker_that_dies_while_its_replacement_starts_is_replaced_by_that(
         assert after == pid_of(server.port)
         status, last = server.end()
         assert (0, "0") == (status, last.split()[3])
+        assert not any("Error" in line for line in server.errors)
 
 
 @pytest.mark.slow
