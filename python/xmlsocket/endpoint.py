@@ -29,6 +29,7 @@ __all__ = [
     "Reserve",
     "bind",
     "bind_unix",
+    "check_port",
     "drop_unsent",
     "format_address",
     "keep_alive",
@@ -234,6 +235,24 @@ def format_address(address: Any) -> str:
     return str(address) or "unix socket"
 
 
+def check_port(port: int, *, free: bool = False) -> int:
+    """
+    Return ``port``, if there is such a port.
+
+    Args:
+        port: The number.
+        free: Whether port 0, any that is free, makes sense.
+
+    Raises:
+        ValueError: If there is none.
+
+    """
+    first = 0 if free else 1
+    if not first <= port <= _LAST_PORT:
+        raise ValueError(f"port {port} is not within {first} to {_LAST_PORT}")
+    return port
+
+
 def parse_address(text: str, *, free: bool = False) -> tuple[str, int]:
     """
     Return host and port of ``HOST:PORT``, IPv6 addresses in brackets.
@@ -249,8 +268,4 @@ def parse_address(text: str, *, free: bool = False) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not of the form HOST:PORT")
-    port = int(match[3])
-    first = 0 if free else 1
-    if not first <= port <= _LAST_PORT:
-        raise ValueError(f"port {port} is not within {first} to {_LAST_PORT}")
-    return match[1] or match[2], port
+    return match[1] or match[2], check_port(int(match[3]), free=free)

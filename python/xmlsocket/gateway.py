@@ -19,7 +19,7 @@ from .admission import Sites
 from .asyncio import connect, serve
 from .asyncio.dialing import dial
 from .connection import Logger, RepeatedLog
-from .endpoint import format_address, parse_address
+from .endpoint import check_port, format_address, parse_address
 from .exceptions import CloseReason, ConnectionClosed
 from .limits import Limits
 from .proxies import make_proxy_header
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "GatewayStats", "Target"]
 
 _LOGGER: Final = "xmlsocket.gateway"
-_LAST_PORT: Final = 65535
 
 # Seconds that a target gets to take what a client sent before it left.
 _LAST_WORDS: Final = 10.0
@@ -68,8 +67,7 @@ class Target:
 
     def __post_init__(self) -> None:
         for port in (self.port, *(self.movie_address or ())[1:]):
-            if not 0 < port <= _LAST_PORT:
-                raise ValueError(f"port {port} is not within 1 to {_LAST_PORT}")
+            check_port(port)
         if self.proxy_header not in {None, 1, 2}:
             raise ValueError(f"proxy_header must be 1, 2 or None, not {self.proxy_header!r}")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..endpoint import format_address
+from ..endpoint import check_port, format_address
 from ..policy import MASTER_PORT
 from ..testing.conformance import Endpoint
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 __all__ = ["Case"]
-
-_LAST_PORT: Final = 65535
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,8 +53,7 @@ class Case:
 
     def __post_init__(self) -> None:
         for port in (self.port, self.policy_port):
-            if not 0 < port <= _LAST_PORT:
-                raise ValueError(f"port {port} is not within 1 to {_LAST_PORT}")
+            check_port(port)
         for url in (self.swf, self.origin):
             if url is not None:
                 parts = urlsplit(url)
