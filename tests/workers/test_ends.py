@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -154,6 +155,27 @@ def test_stop_while_a_replacement_is_due_ends_at_once() -> None:
 
         status, last = server.end()
 
+        assert (0, "0") == (status, last.split()[3])
+
+
+@pytest.mark.slow
+def test_stop_while_a_replacement_is_due_starts_none_beside_those_that_finish() -> None:
+    """Its time comes while another worker still waits for clients."""
+    options = ("timeout=3600", "backoff=2", "observed=true")
+    with supervised("stubborn", 2, *options) as server, contextlib.ExitStack() as peers:
+        for _ in range(16):  # so that both have some
+            peers.enter_context(connect(server.port))
+        seen = server.observed(lambda seen: seen["connections"] == 16)
+        (first, _), (other, _) = seen["workers"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: any("another one starts in 2 s" in line for line in server.errors))
+        server.process.send_signal(signal.SIGTERM)
+
+        left = [server.observed(lambda _: True)["workers"] for _ in range(40)]  # 4 s
+
+        assert [[other, "draining"]] == left[-1]
+        peers.close()
+        status, last = server.end(None)
         assert (0, "0") == (status, last.split()[3])
 
 
