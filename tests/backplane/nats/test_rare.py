@@ -174,10 +174,11 @@ async def test_consumer_that_waits_for_a_sign_of_life_gets_it(
     assert not consumer.broken.is_set()
 
 
-@pytest.mark.parametrize(("last", "broken"), [("0", False), ("1", True)])
+@pytest.mark.parametrize(("last", "broken"), [("3", False), ("4", True), ("2", True)])
 async def test_heartbeat_tells_what_was_lost(client: Client, last: str, broken: bool) -> None:
-    """It names the last message that was sent; one that has not come is missing."""
+    """It names the last message that was sent: one is missing, or its numbers began anew."""
     consumer = _Consumer()
+    consumer.expected = 4
     headers = {"Status": "100", "Nats-Last-Consumer": last}
     async with feeding() as (feed, _):
         await feed._status(client, consumer, Msg(client, headers=headers))
