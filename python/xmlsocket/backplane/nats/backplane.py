@@ -90,7 +90,7 @@ class NatsBackplane:
         heartbeat: Seconds between signs of life; a server that leaves one
             unanswered for as long is given up. With history each room with members
             has a heartbeat too: when a server of a cluster dies, rooms that were
-            read from it stand still for up to three of them.
+            read from it stand still for one and a half of them.
         connect_timeout: Seconds that an attempt to connect may take.
         options: Of ``nats.aio.client.Client.connect``: ``tls`` (an
             `ssl.SSLContext`), ``tls_hostname``, ``user``, ``password``, ``token``,

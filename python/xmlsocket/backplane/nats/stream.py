@@ -95,7 +95,7 @@ class _Consumer:
     def __init__(self) -> None:
         self.expected = 1
         self.broken = asyncio.Event()
-        self.heard = 0
+        self.heard = 0.0
 
 
 class StreamFeed(Feed):
@@ -163,7 +163,7 @@ class StreamFeed(Feed):
         inbox = client.new_inbox()
 
         async def receive(message: Msg) -> None:
-            consumer.heard += 1
+            consumer.heard = time.monotonic()
             if consumer.broken.is_set():
                 return  # was on its way when the consumer broke
             if message.headers and "Status" in message.headers:
@@ -215,13 +215,11 @@ class StreamFeed(Feed):
             asyncio.ensure_future(consumer.broken.wait()),
         ]
         try:
-            heard = -1
-            while heard != consumer.heard and not self._closed:
-                heard = consumer.heard
+            consumer.heard = time.monotonic()  # what answered was not the consumer
+            silence = _SILENCE * self._heartbeat
+            while (left := consumer.heard + silence - time.monotonic()) > 0 and not self._closed:
                 done, _ = await asyncio.wait(
-                    reasons,
-                    timeout=_SILENCE * self._heartbeat,
-                    return_when=asyncio.FIRST_COMPLETED,
+                    reasons, timeout=left, return_when=asyncio.FIRST_COMPLETED
                 )
                 if done:
                     break
