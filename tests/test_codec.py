@@ -458,6 +458,8 @@ def test_discard_with_nothing_unfinished_changes_no_error(
 
     assert before == describe(decoder.error)
     assert 0 == decoder.buffered
+    with pytest.raises(InvalidState, match=r"^feed\(\) after feed_eof\(\)$"):
+        decoder.feed(b"<a/>\0")
 
 
 def test_discard_inside_a_skipped_frame_tells_where_it_began(codec: CodecModule) -> None:
@@ -747,6 +749,12 @@ def test_check_document_no_bytes_raises_type_error(codec: CodecModule, frame: An
         codec.check_document(frame)
 
     assert f"frame must be bytes, not {type(frame).__name__}" == str(caught.value)
+
+
+def test_check_document_long_blank_is_an_empty_document(codec: CodecModule) -> None:
+    """However much white space there is, nothing stands after it."""
+    with pytest.raises(DocumentError, match="document is empty, line 1, column 1001"):
+        codec.check_document(b" " * 1000)
 
 
 def test_check_document_subclass_of_bytes_counts_as_its_bytes(codec: CodecModule) -> None:

@@ -103,15 +103,41 @@ def test_buffer_updated_in_segments_searches_each_byte_once(codec: CodecModule) 
     assert 700 * 1460 + 1 == decoder.bytes_scanned
 
 
-def test_pure_decoder_long_frame_is_searched_the_quick_way() -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the lengths of the reads that were split by find() instead of split()."""
+    found = []
+    split = pure._split_sparse
+
+    def counted(data: bytes, end: int) -> list[bytes]:
+        found.append(len(data))
+        return split(data, end)
+
+    monkeypatch.setattr(pure, "_split_sparse", counted)
+    return found
+
+
+def test_pure_decoder_long_frame_is_searched_the_quick_way(quick: list[int]) -> None:
     """Where delimiters are far apart split() gives way to find(), and comes back with them."""
     decoder = pure.Decoder()
-    modes = []
-    for read in (b"a\0" * 700 + b"b", b"x" * 1460, b"x" * 1460, b"\0" + b"a\0" * 700, b"a\0"):
+    for read in (b"a\0" * 700 + b"b", b"x" * 1460, b"\0" + b"a\0" * 720, b"a\0"):
         decoder.feed(read)
-        modes.append(decoder._sparse)
 
-    assert [False, True, True, False, False] == modes
+    assert [1441] == quick
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_pure_decoder_searches_the_quick_way_above_1_kib_a_frame(
+    quick: list[int], frames: int
+) -> None:
+    """What a read held says how the next one is searched: 1,024 bytes a delimiter are the edge."""
+    for length, found in ((1024 * frames, []), (1024 * frames + 1, [2])):
+        decoder = pure.Decoder()
+        assert frames == len(decoder.feed(b"a\0" * frames + b"b" * (length - 2 * frames)))
+
+        decoder.feed(b"a\0")
+
+        assert found == quick
 
 
 @pytest.mark.parametrize("wrong", [StartsAgain, StartsAgainWhenFound])

@@ -144,6 +144,42 @@ def test_pure_decoder_small_reads_cost_a_tenth_of_bookkeeping(
         assert held < decoder.buffered * (1 + share) + 9 * KIB
 
 
+def kept(decoder: pure.Decoder) -> list[tuple[type, int]]:
+    """Return kind and length of what is held of an unfinished frame after its first read."""
+    return [(type(piece), len(piece)) for piece in decoder._more]
+
+
+def test_pure_decoder_keeps_long_reads_as_they_came_and_merges_short_ones() -> None:
+    """What has 1 KiB is worth an object of its own, and is not copied."""
+    decoder = pure.Decoder()
+    reads = [b"x" * size for size in (1, 1024, 1023, 1, 2000, 1023)]
+    for read in reads:
+        decoder.feed(read)
+
+    assert [(bytes, 1024), (bytearray, 1024), (bytes, 2000), (bytearray, 1023)] == kept(decoder)
+    assert reads[0] is decoder._tail
+    assert reads[1] is decoder._more[0]
+    assert reads[4] is decoder._more[2]
+
+
+@pytest.mark.parametrize("last", [1, 1000])
+def test_pure_decoder_seals_merged_reads_at_64_kib(last: int) -> None:
+    """What grows has an eighth in reserve, so that it may not grow for ever."""
+    decoder = pure.Decoder()
+    before = [(bytes, 2048)] * 3
+    for size in (2048, 2048, 2048, 2048, *[1023] * 64, 63):
+        decoder.feed(b"x" * size)
+    assert [*before, (bytearray, 2**16 - 1)] == kept(decoder)
+
+    decoder.feed(b"x" * last)
+
+    assert [*before, (bytes, 2**16 - 1 + last)] == kept(decoder)
+    decoder.feed(b"xyz")
+    assert [*before, (bytes, 2**16 - 1 + last), (bytearray, 3)] == kept(decoder)
+    frame = decoder.feed(b"\0")[0]
+    assert b"x" * (len(frame) - 2) + b"yz" == frame
+
+
 def test_pure_buffer_updated_copies_only_what_was_read() -> None:
     """A short read into a large buffer does not cost a copy of the buffer."""
     decoder = pure.Decoder(read_buffer=pure.ReadBuffer(MIB))
