@@ -162,6 +162,17 @@ def test_pure_decoder_keeps_long_reads_as_they_came_and_merges_short_ones() -> N
     assert reads[4] is decoder._more[2]
 
 
+def test_pure_decoder_after_short_frames_keeps_a_long_read_as_it_came() -> None:
+    """The first read without a delimiter is not copied onto what is held either."""
+    decoder = pure.Decoder()
+    decoder.feed(b"a\0" * 700 + b"b")
+
+    decoder.feed(read := b"x" * 1460)
+
+    assert b"b" == decoder._tail
+    assert read is decoder._more[0]
+
+
 @pytest.mark.parametrize("last", [1, 1000])
 def test_pure_decoder_seals_merged_reads_at_64_kib(last: int) -> None:
     """What grows has an eighth in reserve, so that it may not grow for ever."""
