@@ -134,3 +134,19 @@ async def test_arrival_time_limit_ends_the_wait() -> None:
             await arrival
     assert asyncio.isfuture(arrival)
     assert not arrival.awaited
+
+
+async def test_cancelled_task_stays_cancelled_though_another_waits_in_the_same_turn() -> None:
+    """The next to wait takes nothing from the one before it, nor does that take its arrival."""
+    arrival = Arrival(asyncio.get_running_loop())
+    seen: list[object] = []
+    first = await started(arrival, seen)
+
+    assert first.cancel()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, arrival.tell_soon)
+    await arrival
+
+    await asyncio.wait([first])
+    assert first.cancelled()
+    assert [] == seen

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Generator
 
 __all__ = ["Arrival"]
+
+
+class _Cancelled:
+    """What a task that was cancelled sees instead of an arrival."""
+
+    def result(self) -> None:
+        raise asyncio.CancelledError
+
+
+_CANCELLED: Final = _Cancelled()
 
 
 class Arrival:
@@ -30,14 +40,13 @@ class Arrival:
 
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asyncio_future_blocking = False
         self._callback: Callable[[Any], object] | None = None
         self._context: contextvars.Context | None = None
-        self._cancelled = False
 
     @property
     def awaited(self) -> bool:
@@ -65,7 +74,6 @@ class Arrival:
     # What a task asks of a future
 
     def __await__(self) -> Generator[Any, None, None]:
-        self._cancelled = False
         self._asyncio_future_blocking = True
         # What a generator that yields once would do, in half of its memory.
         return cast("Generator[Any, None, None]", iter((self,)))
@@ -83,13 +91,13 @@ class Arrival:
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - tasks keep it themselves
         """Let the task go on with ``CancelledError``; tell whether it was waiting."""
-        if self._callback is None:
+        callback = self._callback
+        if callback is None:
             return False
-        self._cancelled = True
-        self.tell_soon()
+        self._callback = None
+        # Nothing of it stays here: before that task sees it, another one may wait.
+        self._loop.call_soon(callback, _CANCELLED, context=self._context)
         return True
 
     def result(self) -> None:
-        """Raise what the task has to see."""
-        if self._cancelled:
-            raise asyncio.CancelledError
+        """Let the task go on."""
