@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from ..exceptions import CloseReason
 from ..websocket import ServerWebSocket, binary_message
 from .linger import LINGER_TIME, Linger
+from .rest import take_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,13 +258,24 @@ class WebSocketTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Take the end of the stream, which is an error unless both had said goodbye."""
+        self._take_rest()
         self._carrier.receive_eof()
         self.take([])
         return False
 
+    def _take_rest(self) -> None:
+        take_rest(self._transport, self, lambda: not self._closing)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
+        """Pass it on, after what the connection had no room for."""
         self._stop_timer()
+        if not self._connection._input_over:
+            self._take_rest()
+            if exc is None:
+                self._carrier.receive_eof()  # uvloop's TLS has not told it
+            # TLS ends while reading is paused, too.
+            self._reading_paused = False
+            self._deliver()
         self._closing = True
         if self._carrier.finished and not self._pending:
             exc = None  # after its goodbye a peer may hang up as it likes

@@ -22,6 +22,7 @@ from ..flow import Pace
 from .arrival import Arrival
 from .linger import LINGER_SIZE, ON_ITS_WAY, Linger
 from .output import CLOSED, QUEUE, WAIT, WRITE, Output
+from .rest import take_rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -440,8 +441,12 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Note the end of the peer's stream; on TCP this side may still send."""
+        self._take_rest()
         self._input_ended()
         return self._transport.can_write_eof()
+
+    def _take_rest(self) -> None:
+        take_rest(self._transport, self, lambda: not self._input_over)
 
     def _input_ended(self) -> None:
         if self._input_over:
@@ -456,6 +461,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everyone who waits that the connection is gone."""
+        self._take_rest()
         if exc is None:
             self._input_ended()
         else:

@@ -1,0 +1,45 @@
+"""What TLS has received and the loops leave in it at the end of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["take_rest"]
+
+
+def take_rest(
+    transport: asyncio.BaseTransport,
+    protocol: asyncio.BufferedProtocol,
+    wants_more: Callable[[], bool],
+) -> None:
+    """
+    Hand a protocol what has arrived over TLS and nobody has read.
+
+    When the stream ends asyncio reads once more, one buffer of it, and uvloop
+    not at all; some hundred KiB that came before the end may be left. To be
+    called at the end of the stream, and when the connection is lost: uvloop
+    tells only that. Without TLS there is nothing to do.
+
+    Args:
+        transport: What ``protocol`` is told by.
+        protocol: Its protocol, which may be paused: what is left is bounded by
+            what the loop lets wait for a TLS connection, 512 KiB.
+        wants_more: Asked before each read.
+
+    """
+    if isinstance(transport, asyncio.BaseProtocol):
+        return  # a carrier, which takes what is below it itself
+    tls = transport.get_extra_info("ssl_object")
+    while tls is not None and wants_more():
+        view = memoryview(protocol.get_buffer(-1))
+        try:
+            size = tls.read(len(view), view)
+        except OSError:  # nothing more, or nothing that could be decrypted
+            return
+        if not size:
+            return
+        protocol.buffer_updated(size)
