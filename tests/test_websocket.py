@@ -83,6 +83,18 @@ def opened(
     return carrier
 
 
+def test_carrier_tells_how_much_it_holds_of_a_frame_that_is_not_complete() -> None:
+    """The bytes lie in the ``websockets`` package, in a place that it does not promise."""
+    carrier = opened()
+    wire = Frame(Opcode.BINARY, b"x" * 1000).serialize(mask=True)
+
+    assert 0 == carrier.buffered
+    assert [] == carrier.receive_data(wire[:-1])
+    assert 999 == carrier.buffered
+    assert [b"x" * 1000] == carrier.receive_data(wire[-1:])
+    assert 0 == carrier.buffered
+
+
 def masked(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
     """Return a frame as a client sends it."""
     return Frame(opcode, data, fin).serialize(mask=True)

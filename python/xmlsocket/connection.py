@@ -208,6 +208,10 @@ class BaseConnection(Generic[T]):
         "id",
     )
 
+    # Held below this connection of what is not complete; on the class, for only
+    # WebSockets hold anything.
+    _carried: int = 0
+
     def __init__(self, settings: Settings[T], read_buffer: codec.ReadBuffer | None = None) -> None:
         self.id: int = next(_ids)
         self.close_reason: CloseReason | None = None
@@ -297,7 +301,7 @@ class BaseConnection(Generic[T]):
 
     def _held(self) -> int:
         """Return what the peer makes this side hold, in bytes charged."""
-        return self._queued_in() + self._decoder.buffered + self._waiting_out()
+        return self._queued_in() + self._decoder.buffered + self._carried + self._waiting_out()
 
     def _parsed(self, frame: bytes) -> T:
         """Turn a frame into what the application asked for, or raise `DocumentError`."""
@@ -353,12 +357,13 @@ class BaseConnection(Generic[T]):
         most one look late. Zero bytes alone are no sign of life.
         """
         decoder = self._decoder
-        heard = decoder.bytes_in - decoder.empty_skipped
+        carried = self._carried
+        heard = decoder.bytes_in + carried - decoder.empty_skipped
         if heard != self._heard:
             self._heard = heard
             self._heard_at = now
         # -1 between frames, so that the clock never starts before the first byte.
-        start = decoder.bytes_in - decoder.buffered if decoder.buffered else -1
+        start = decoder.bytes_in - decoder.buffered if decoder.buffered or carried else -1
         if start != self._frame_start or start < 0:
             self._frame_start = start
             self._frame_at = now

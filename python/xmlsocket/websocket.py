@@ -146,6 +146,12 @@ class WebSocket(abc.ABC):
         """Whether there is, or was, a WebSocket to carry frames."""
         return self.status == _SWITCHING_PROTOCOLS and self._protocol.state is not CONNECTING
 
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a WebSocket frame that is not complete, without its header."""
+        # Of websockets, which does not say that it stays; a test looks whether it does.
+        return len(self._protocol.reader.buffer)
+
     def receive_data(self, data: bytes) -> list[bytes]:
         """
         Take what was read.

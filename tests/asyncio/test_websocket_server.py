@@ -266,6 +266,61 @@ async def test_websocket_cut_by_a_limit_is_told_so(options: dict[str, Any], code
         assert code == await close_code(reader)
 
 
+async def test_websocket_fragment_that_does_not_end_is_cut_and_counted() -> None:
+    """Its bytes are the start of a document, though no frame can be made of them yet."""
+    options: dict[str, Any] = {"limits": xmlsocket.Limits(message_timeout=None)}
+    wire = masked(Opcode.BINARY, b"x" * 50_000)
+    async with raw_client(**options) as (connection, _, writer):
+        writer.write(wire[:-1])
+        await until(lambda: connection._held() == 49_999)
+        assert 0 == connection.stats.buffered_in
+        writer.write(wire[-1:])
+        await until(lambda: connection.stats.buffered_in == 50_000)
+        assert 50_000 == connection._held()
+
+    options = {"limits": xmlsocket.Limits(message_timeout=0.05)}
+    async with raw_client(**options) as (connection, reader, writer):
+        writer.write(wire[:-1])
+        assert 1008 == await close_code(reader)
+        assert xmlsocket.CloseReason.MESSAGE_TIMEOUT is connection.close_reason
+
+
+async def test_websocket_fragment_that_came_with_the_request_is_cut_as_well() -> None:
+    """Nothing more has to arrive for its time to run."""
+    handler = Handler()
+    limits = xmlsocket.Limits(message_timeout=0.05)
+    async with xmlsocket.serve(
+        handler, "127.0.0.1", 0, parse=bytes, websocket=True, limits=limits
+    ) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        writer.write(UPGRADE + masked(Opcode.BINARY, b"x" * 1000)[:-1])
+        assert 1008 == await close_code(reader)
+        handler.leave()
+        writer.close()
+
+
+async def test_websocket_fragments_without_end_stay_within_the_memory_of_the_server() -> None:
+    """The heaviest peers are cut, whatever holds what they have sent."""
+    limits = xmlsocket.Limits(memory=300_000, message_timeout=None)
+    handler = Handler()
+    async with (
+        xmlsocket.serve(
+            handler, "127.0.0.1", 0, parse=bytes, websocket=True, limits=limits
+        ) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+            stack.callback(writer.close)
+            writer.write(UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(masked(Opcode.BINARY, b"x" * 60_000)[:-1])
+
+        await until(lambda: server.stats().closed.get(xmlsocket.CloseReason.MEMORY, 0) > 0)
+        await until(lambda: server.stats().memory <= 300_000)
+        handler.leave()
+
+
 async def test_websocket_abort_does_not_pretend_an_orderly_end() -> None:
     """After abort() the client sees no close frame."""
     async with opened() as (connection, client):

@@ -201,6 +201,7 @@ class WebSocketTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def take(self, payload: list[bytes]) -> None:
         """Hand on what the carrier has made of a read, and see what became of it."""
+        self._connection._carry(self._carrier.buffered)
         self._send_control()
         if self._closing:
             if self._carrier.finished:

@@ -434,6 +434,14 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         if decoder.error is not None:
             self._finish(CloseReason.FRAME_TOO_BIG, decoder.error, linger=True)
 
+    def _carry(self, held: int) -> None:
+        """Note how much a carrier holds of what is not complete."""
+        more = held - self._carried
+        if more:
+            self._carried = held
+        if more > 0 and self._server is not None:
+            self._server._memory.unfinished(more)
+
     def _pause_reading(self) -> None:
         if not (self._reading_paused or self._transport.is_closing()):
             self._reading_paused = True
