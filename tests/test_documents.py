@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from lxml import etree
 
 from xmlsocket import DelimiterInPayload, DocumentError, documents, parse, serialize
 from xmlsocket.connection import to_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_parse_returns_the_root_element() -> None:
@@ -229,7 +234,7 @@ def test_parse_each_thread_has_its_own_parser() -> None:
 
     def work() -> None:
         parse(b"<a/>")
-        parsers.append(documents._local.parser)
+        parsers.append(documents._local.state.parser)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -260,7 +265,7 @@ def test_rotation_forgets_names_where_lxml_keeps_them() -> None:
     if documents._NAMES_PER_THREAD:
         assert documents._forget_names()
         assert not documents._forget_names()
-        documents._rotate(documents._local)
+        documents._rotate(documents._local.state)
     assert "b" == parse(b"<b/>").tag
 
 
@@ -270,27 +275,27 @@ def test_rotation_leaves_the_thread_alone_where_lxml_keeps_names_by_parser(
     """From lxml 7 on a new parser is all it takes, and nothing private is touched."""
     kept = documents._NAMES_PER_THREAD
     parse(b"<a/>")
-    before = documents._local.parser
+    before = documents._local.state.parser
     monkeypatch.setattr(documents, "_NAMES_PER_THREAD", False)
 
-    documents._rotate(documents._local)
+    documents._rotate(documents._local.state)
 
-    assert documents._local.parser is not before
+    assert documents._local.state.parser is not before
     assert "a" == parse(b"<a/>").tag
     assert kept == documents._forget_names()
-    documents._rotate(documents._local)
+    documents._rotate(documents._local.state)
 
 
 def test_rotation_happens_by_parsed_bytes() -> None:
     """The parser is replaced after `ROTATE_AFTER` bytes, and trees outlive it."""
-    documents._rotate(documents._local)
-    first = documents._local.parser
+    documents._rotate(documents._local.state)
+    first = documents._local.state.parser
     kept = parse(b"<kept name='value'>text</kept>")
     frame = b"<a>" + b"x" * 2**20 + b"</a>"
     for _ in range(9):
         parse(frame)
 
-    assert first is not documents._local.parser
+    assert first is not documents._local.state.parser
     assert b'<kept name="value">text</kept>' == serialize(kept)
 
 
@@ -351,3 +356,84 @@ def test_to_frame_ends_in_one_delimiter() -> None:
     assert [b"<a/>\0"] * 3 == [to_frame("<a/>"), to_frame(b"<a/>"), to_frame(etree.Element("a"))]
     with pytest.raises(DelimiterInPayload):
         to_frame("a\0b")
+
+
+class Within:
+    """Stands for a thread's parser, and does something when that has been fed."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        parser = documents._local.state.parser
+        assert parser is not None
+        self._parser = parser
+        self._then = then
+        self.close = parser.close
+        documents._local.state.parser = cast("etree.XMLParser", self)
+
+    @property
+    def feed_error_log(self) -> object:
+        """What the parser has to say."""
+        return self._parser.feed_error_log
+
+    def feed(self, data: bytes) -> None:
+        """Feed the parser, then do it."""
+        self._parser.feed(data)
+        then, self._then = self._then, int
+        then()
+
+
+def interrupt() -> None:
+    """Raise what Ctrl-C raises."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("frame", [b"<a/>", b"<a>"])
+def test_parse_that_was_interrupted_leaves_nothing_to_the_next_document(frame: bytes) -> None:
+    """Half a document of one peer is not made whole by the frame of another."""
+    Within(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        parse(frame)
+
+    with pytest.raises(DocumentError):
+        parse(b"<b/></a>")
+    assert "b" == parse(b"<b/>").tag
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+def test_parse_within_a_parse_gives_both_documents(
+    monkeypatch: pytest.MonkeyPatch, rotate: bool
+) -> None:
+    """As in the handler of a signal, or in a finalizer."""
+    inner: list[object] = []
+
+    def within() -> None:
+        if rotate:
+            monkeypatch.setattr(documents, "ROTATE_AFTER", 0)
+        inner.extend(parse(data).tag for data in (b"<b/>", b"<c/>"))
+
+    Within(within)
+
+    assert "a" == parse(b"<a/>").tag
+    assert ["b", "c"] == inner
+    assert "d" == parse(b"<d/>").tag
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that signals")
+def test_parse_interrupted_by_a_real_signal_leaves_nothing_to_the_next_document() -> None:
+    """It arrives while libxml2 works, and its handler runs right after."""
+    frame = b"<a>" + b"<b/>" * 500_000
+
+    def handle(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            with pytest.raises(KeyboardInterrupt):
+                parse(frame)
+            with pytest.raises(DocumentError):
+                parse(b"<b/></a>")
+            assert "b" == parse(b"<b/>").tag
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
