@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import copy
 import inspect
-from typing import TYPE_CHECKING, Any
+import pickle
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -762,3 +764,33 @@ def test_check_document_subclass_of_bytes_counts_as_its_bytes(codec: CodecModule
     codec.check_document(Subclass(b" <a/>"))
     with pytest.raises(DocumentError, match="DOCTYPE is not allowed, line 1, column 2"):
         codec.check_document(Subclass(b" <!DOCTYPE a>"))
+
+
+# Both alike
+
+
+@pytest.mark.parametrize("name", ["Decoder", "ReadBuffer"])
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_decoder_and_read_buffer_cannot_be_copied(
+    codec: CodecModule, name: str, make: Callable[[object], object]
+) -> None:
+    """A copy that shared the unfinished frame would mix two streams."""
+    with pytest.raises(TypeError, match="cannot pickle"):
+        make(getattr(codec, name)())
+
+
+def test_buffer_updated_takes_integers_of_any_kind_and_nothing_else(codec: CodecModule) -> None:
+    """As Python's own functions do."""
+
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    decoder = codec.Decoder()
+    decoder.get_buffer()[:2] = b"a\0"
+
+    assert [b"a"] == decoder.buffer_updated(cast("int", Two()))
+    for wrong in (2.0, "2", None):
+        with pytest.raises(TypeError):
+            decoder.buffer_updated(cast("Any", wrong))
+    assert 2 == decoder.bytes_in

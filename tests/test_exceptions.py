@@ -178,3 +178,14 @@ def test_safe_text_long_text_is_cut_and_its_length_told() -> None:
     assert r"\n\n… (3 more characters)" == safe_text("\n" * 5, limit=5)
     assert r"\U000e0001" * 20 + "… (180 more characters)" == safe_text("\U000e0001" * 200)
     assert "x" * 200 + "… (9800 more characters)" == safe_text("x" * 10_000)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [IncompleteFrame(0, b"<secret>" * 1000), DocumentError("reason", b"<secret>" * 1000, 1, 1)],
+    ids=lambda error: type(error).__name__,
+)
+def test_repr_of_an_exception_that_holds_a_frame_does_not_show_it(error: Exception) -> None:
+    """Loops log it of tasks whose exception nobody looked at."""
+    assert f"{type(error).__name__}({str(error)!r})" == repr(error)
+    assert "secret" not in repr(ExceptionGroup("two", [error, error]))

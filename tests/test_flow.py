@@ -156,3 +156,10 @@ def test_backoff_good_connection_starts_the_delays_anew(
     waited = backoff.after_end(frames_in=frames, age=age)
     assert good == (waited == 0.0)
     assert good == (backoff.after_failure(ConnectionRefusedError()) <= 0.5)
+
+
+@pytest.mark.parametrize("limit", [1e6, (1000, 250.0), "1000"])
+def test_water_marks_that_are_no_integers_are_refused(limit: Any) -> None:
+    """At once, by the name of the option, not somewhere inside of a connection."""
+    with pytest.raises(TypeError, match="write_limit must be a number of bytes"):
+        WaterMarks.of("write_limit", limit)

@@ -68,11 +68,17 @@ class WaterMarks:
             limit: The high mark, with a quarter of it as the low mark; or both.
 
         Raises:
+            TypeError: If a mark is no integer.
             ValueError: Unless ``0 <= low <= high``.
 
         """
         if limit is None:
             return cls(None, 0)
+        marks = limit if isinstance(limit, tuple) else (limit,)
+        if not all(isinstance(mark, int) for mark in marks):
+            raise TypeError(
+                f"{name} must be a number of bytes, two of them, or None, not {limit!r}"
+            )
         high, low = limit if isinstance(limit, tuple) else (limit, limit // 4)
         if not 0 <= low <= high:
             raise ValueError(f"{name} must satisfy 0 <= low <= high, not high={high}, low={low}")

@@ -130,6 +130,9 @@ class IncompleteFrame(FramingError):
         self.offset = offset
         self.partial = partial
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"  # not the bytes: logs show it
+
     def __str__(self) -> str:
         return (
             f"stream ended inside the frame starting at stream offset {self.offset}, "
@@ -197,6 +200,9 @@ class DocumentError(XMLSocketError, ValueError):
         self.line = line
         self.column = column
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"  # not the bytes: logs show it
+
     def __str__(self) -> str:
         if self.line is None:
             return self.reason
@@ -233,6 +239,10 @@ class ReadBuffer:
 
     def __len__(self) -> int:
         return len(self._memory)
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would share what changes; the extension has none either.
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
         return f"<ReadBuffer size={len(self)}>"
@@ -339,6 +349,10 @@ class Decoder:
         self._frames_in = 0
         self._empty_skipped = 0
         self._oversize_skipped = 0
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would share what changes; the extension has none either.
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
         return (
@@ -482,6 +496,7 @@ class Decoder:
             if self._buffer is None:
                 raise InvalidState("buffer_updated() before get_buffer()")
             memory = self._buffer._memory  # noqa: SLF001  # of the same file
+            nbytes = operator.index(nbytes)
             if not 0 <= nbytes <= len(memory):
                 raise ValueError(
                     f"buffer_updated() got nbytes={nbytes}, "

@@ -228,4 +228,4 @@ class Output(BaseConnection[T]):
     def _set_room(self, room: int) -> None:
         self._room = room
         if self._hold != CLOSED:
-            self._outbox.room = max(0, room)
+            self._outbox.room = min(max(0, room), sys.maxsize)
