@@ -118,6 +118,9 @@ def worst_frames(size: int) -> dict[str, bytes]:
     )
     crowd = "<a " + " ".join(f'a{n}=""' for n in range(1000)) + "/>"
     frames["1,000 attributes each"] = fill(size, lambda _: crowd, "<r>", "</r>")
+    # What has to be walked through to see that nowhere are too many namespaces.
+    four = "<a" + "".join(f' xmlns:p{n}="u"' for n in range(4)) + "/>"
+    frames["four namespaces each"] = fill(size, lambda _: four, "<r>", "</r>")
     prefixes = "<r" + "".join(f' xmlns:p{n:x}="u{n:x}"' for n in range(min(2000, size // 60)))
     frames["many prefixes in scope"] = fill(
         size, lambda _: '<p0:a p1:b=""/>', prefixes + ">", "</r>"

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from xmlsocket import DocumentError, documents, parse
+from xmlsocket import DocumentError, documents, parse, serialize
+from xmlsocket.documents import MAX_NAMESPACES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ HOSTILE = {
     "duplicate attributes": (b"<a " + b'b="" ' * 200_000 + b"/>", "Attribute b redefined"),
     "10,000 namespaces": (
         b"<a " + b" ".join(b'xmlns:a%d="u"' % number for number in range(10_000)) + b"/>",
-        None,
+        "more than 1000 namespaces at one place",
     ),
     "100,000 unbound prefixes": (b"<a>" + b"<b:c/>" * 100_000 + b"</a>", "Namespace prefix b"),
     "a megabyte of elements": (b"<a>" + b"<a/>" * 2**18 + b"</a>", None),
@@ -370,3 +371,43 @@ def test_rotation_200_mb_of_distinct_names_in_a_fresh_process_grow_it_by_less_th
     assert growth_by_names(documents.ROTATE_AFTER, 5000) < 24 * 2**20
     if documents._NAMES_PER_THREAD:
         assert growth_by_names(2**60, 5000) > 150 * 2**20
+
+
+def declarations(count: int, first: int = 0) -> bytes:
+    """Return so many namespaces, each with a prefix of its own."""
+    return b"".join(b' xmlns:p%d="u"' % n for n in range(first, first + count))
+
+
+def nested(count: int, each: int) -> bytes:
+    """Return elements within elements, with so many namespaces in all and on each."""
+    tags = [b"<a" + declarations(min(each, count - n), n) + b">" for n in range(0, count, each)]
+    return b"".join(tags) + b"<b/>" + b"</a>" * len(tags)
+
+
+@pytest.mark.parametrize("each", [4, 5, 250, 999, 1000, 2000])
+@pytest.mark.parametrize("around", [b"%b", b"<r><s/>%b<s/></r>"])
+def test_parse_too_many_namespaces_at_one_place_are_found_however_spread(
+    each: int, around: bytes
+) -> None:
+    """A thousand are accepted, one more is not: writing the innermost takes their square."""
+    good = around % nested(MAX_NAMESPACES, each)
+    assert b"b" in serialize(next(parse(good).iter("b")))
+
+    with pytest.raises(DocumentError, match="more than 1000 namespaces at one place"):
+        parse(around % nested(MAX_NAMESPACES + 1, each))
+
+
+@pytest.mark.parametrize("each", [1, 3, 4, 900])
+def test_parse_many_namespaces_beside_each_other_are_accepted(each: int) -> None:
+    """What counts is how many there are at one place, not in the document."""
+    element = b"<a" + declarations(each) + b"/>"
+    count = 5 * MAX_NAMESPACES // each
+
+    assert count == len(parse(b"<r>" + element * count + b"</r>"))
+
+
+def test_parse_namespaces_within_text_are_none() -> None:
+    """Only the parser knows what is a declaration."""
+    text = b"xmlns:a='u' " * 2 * MAX_NAMESPACES
+
+    assert text.decode() == parse(b"<a>" + text + b"</a>").text

@@ -38,6 +38,19 @@ lxml looks up the value of every attribute from the first one on, so that
 17 seconds for the 50,000 of a document of 450 KB.
 """
 
+MAX_NAMESPACES: Final = 1000
+"""
+Namespaces that may be declared at one place of a document, on its element and around it.
+
+lxml gives an element that is written or copied by itself all of them, and looks
+for each among those it has given: ``serialize(root[0])`` takes the square of
+their number, 11 seconds for the 60,000 of a document of 1 MB.
+"""
+
+# libxml2 lets elements stand 256 deep, so a place has more than 1,000 only if one
+# of the tags around it declares four.
+_DECLARES_FOUR = re.compile(rb"xmlns(?:[^<]*?xmlns){3}")
+
 # An attribute takes five bytes at least, `␠a=""`, and no tag holds a "<": without
 # so many bytes in a row that are none, no element has that many attributes.
 _CROWD = 5 * MAX_ATTRIBUTES
@@ -157,7 +170,8 @@ def parse(
     Raises:
         DocumentError: If the frame is not a well-formed document, has a
             DOCTYPE, or is not valid in its encoding; with line and column. If an
-            element has more than 1,000 attributes; without them.
+            element has more than 1,000 attributes, or if more than 1,000 namespaces
+            are declared at one place; without them.
             With ``errors="flash"`` also, without them, if an encoded surrogate
             stands alone: Flash accepts it, but no document can hold it.
         LookupError: If Python does not know ``encoding``.
@@ -197,9 +211,9 @@ def parse(
             state.parser = _new_parser()
         raise
     else:
-        if len(frame) < _CROWD or not _crowded(frame, root):
+        if len(frame) < _CROWD or not (reason := _excess(frame, root)):
             return root
-        error = DocumentError(f"element with more than {MAX_ATTRIBUTES} attributes", frame)
+        error = DocumentError(reason, frame)
     finally:
         if own is not None:
             state.parser = own
@@ -230,6 +244,15 @@ def parse_with_doctype(document: bytes) -> etree._Element:
     return parse(document)
 
 
+def _excess(frame: bytes, root: etree._Element) -> str:
+    """Tell what a document has too much of; empty if of nothing."""
+    if _crowded(frame, root):
+        return f"element with more than {MAX_ATTRIBUTES} attributes"
+    if _entangled(frame, root):
+        return f"more than {MAX_NAMESPACES} namespaces at one place"
+    return ""
+
+
 def _crowded(frame: bytes, root: etree._Element) -> bool:
     """Tell whether an element has more than `MAX_ATTRIBUTES`."""
     # Every so many bytes a "<" has to stand. Searched from the far end of each
@@ -240,6 +263,18 @@ def _crowded(frame: bytes, root: etree._Element) -> bool:
         if last < 0:
             return bool(root.xpath(f"boolean(descendant-or-self::*/@*[{MAX_ATTRIBUTES + 1}])"))
         at = last + 1
+    return False
+
+
+def _entangled(frame: bytes, root: etree._Element) -> bool:
+    """Tell whether more than `MAX_NAMESPACES` are declared at one place."""
+    if frame.count(b"xmlns") <= MAX_NAMESPACES or not _DECLARES_FOUR.search(frame):
+        return False
+    declared = 0
+    for event, _ in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        declared += 1 if event == "start-ns" else -1
+        if declared > MAX_NAMESPACES:
+            return True
     return False
 
 
