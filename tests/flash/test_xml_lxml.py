@@ -174,13 +174,13 @@ def test_fragment_of_too_long_text_raises_document_error() -> None:
 
 def test_parse_shows_lxml_no_names() -> None:
     """Names reach lxml only with `fragment`, and then under the rotation of `xmlsocket.parse`."""
-    before = documents._local.parsed
+    before = documents._local.state.parsed
     document = flash.parse("<a><b c='d'/></a>")
-    parsed = documents._local.parsed
+    parsed = documents._local.state.parsed
     _ = document.fragment
 
     assert before == parsed
-    assert documents._local.parsed in {
+    assert documents._local.state.parsed in {
         before + len('<fragment><a><b c="d" /></a></fragment>'),
         len('<fragment><a><b c="d" /></a></fragment>'),
     }
