@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import pytest
 from .support import ask, connect, dial, hear, is_gone, pid_of, supervised, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -132,6 +134,51 @@ def test_rolling_restart_leaves_a_worker_alone_that_is_due_anyway() -> None:
         # Whom the kernel gives to the one that is due would wait for an hour.
         server.observed(lambda seen: seen["workers"] == [[new, "ready"]])
         assert 0 == server.end()[0]
+
+
+@contextlib.contextmanager
+def no_descriptors(pid: int) -> Iterator[None]:
+    """Let a process open nothing more for a while."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_worker_that_cannot_be_started_again_is_tried_until_it_can() -> None:
+    """Its clients wait on a socket that the supervisor keeps open."""
+    with supervised("start", 1) as server:
+        pid = pid_of(server.port)
+        with no_descriptors(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: sum("cannot be started" in line for line in server.errors) >= 2)
+
+        assert pid != pid_of(server.port)
+
+        status, last = server.end()
+        assert (0, "1") == (status, last.split()[3])
+        assert any("Too many open files; tried again in 0.2 s" in line for line in server.errors)
+        assert not any("Traceback" in line for line in server.errors)
+
+
+def test_rolling_restart_that_cannot_start_a_worker_is_given_up_and_may_be_asked_for_again() -> (
+    None
+):
+    """Those that serve go on meanwhile."""
+    with supervised("start", 2) as server:
+        before = server.pids(2)
+        with no_descriptors(server.process.pid):
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda: any("cannot be replaced" in line for line in server.errors))
+        assert before == server.pids(2)
+
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: all(map(is_gone, before)))
+        assert not before & server.pids(2)
+        assert 0 == server.end()[0]
+        assert not any("Traceback" in line for line in server.errors)
 
 
 def test_workers_are_killed_when_another_one_cannot_be_started() -> None:

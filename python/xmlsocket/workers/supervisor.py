@@ -154,8 +154,16 @@ class Supervisor:
 
     def _restart(self, slot: _Slot) -> None:
         slot.due = None
-        self._restarts += 1
-        slot.current = self._start(slot)
+        try:
+            slot.current = self._start(slot)
+        except OSError as exc:
+            # Of descriptors, processes or memory there may be more in a while.
+            wait = self._start_later(slot)
+            self._logger.warning(
+                "! worker %d cannot be started: %s; tried again in %g s", slot.number, exc, wait
+            )
+        else:
+            self._restarts += 1
 
     # What workers tell
 
@@ -279,7 +287,15 @@ class Supervisor:
         while self._rolling and not self._stopping:
             slot = self._rolling.popleft()
             if slot.current is not None:  # or else a new one is due anyway
-                slot.coming = self._start(slot)
+                try:
+                    slot.coming = self._start(slot)
+                except OSError as exc:
+                    self._rolling.clear()
+                    self._logger.warning(
+                        "! worker %d cannot be replaced: %s; those that serve go on",
+                        slot.number,
+                        exc,
+                    )
                 return
 
 
