@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 import socket
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +21,15 @@ from xmlsocket.endpoint import (
     parse_address,
     unlink_unix,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def echo(connection: xmlsocket.Connection[bytes]) -> None:
+    """Send every document back."""
+    async for document in connection:
+        await connection.send(document)
 
 
 def info(host: str, port: int) -> Any:
@@ -92,6 +104,57 @@ def test_parse_address_port_0_where_a_free_one_is_meant() -> None:
     assert ("host", 0) == parse_address("host:0", free=True)
     with pytest.raises(ValueError, match="within 0 to"):
         parse_address("host:70000", free=True)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+async def test_unix_server_that_closes_leaves_the_path_of_its_successor(tmp_path: Path) -> None:
+    """A new server takes the path over while the old one finishes."""
+    path = str(tmp_path / "s")
+    old = await xmlsocket.unix_serve(echo, path, parse=bytes)
+    async with xmlsocket.unix_serve(echo, path, parse=bytes):
+        old.close()
+        await old.wait_closed()
+
+        async with xmlsocket.unix_connect(path, parse=bytes) as client:
+            await client.send("<a/>")
+            assert b"<a/>" == await client.recv()
+    assert not os.path.exists(path)  # noqa: ASYNC240, PTH110
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+@pytest.mark.parametrize("tree", ["asyncio", "sync"])
+async def test_unix_server_closes_though_its_path_cannot_be_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: str
+) -> None:
+    """Privileges may have been dropped since it was made; root is refused nothing."""
+
+    def refuse(_path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = str(tmp_path / "s")
+    if tree == "asyncio":
+        server = await xmlsocket.unix_serve(echo, path, parse=bytes)
+        monkeypatch.setattr(os, "unlink", refuse)
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 30)
+    else:
+        other = sync.unix_serve(lambda _: None, path, parse=bytes)
+        monkeypatch.setattr(os, "unlink", refuse)
+        await asyncio.wait_for(asyncio.to_thread(other.close), 30)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_unix_connection(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names without a path are Linux's")
+async def test_unix_server_has_a_name_without_a_path() -> None:
+    """It begins with a zero byte, and there is nothing to remove."""
+    name = f"\0xmlsocket-{os.getpid()}"
+    async with (
+        xmlsocket.unix_serve(echo, name, parse=bytes),
+        xmlsocket.unix_connect(name, parse=bytes) as client,
+    ):
+        await client.send("<a/>")
+        assert b"<a/>" == await client.recv()
 
 
 def test_unlink_unix_leaves_other_families_and_nameless_sockets_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,29 @@ async def test_gateway_passes_documents_both_ways(tls: bool) -> None:
         await client.send(wire)
         assert wire == await receive(client, len(wire))
         assert (1, 1) == (gateway.stats().connections, gateway.stats().relayed)
+
+
+async def test_gateway_reads_the_authorities_once_for_all_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes tens of milliseconds, in which nobody is served."""
+    made: list[ssl.SSLContext] = []
+    server_context, client_context = contexts()
+
+    def make() -> ssl.SSLContext:
+        made.append(client_context)
+        return client_context
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
+    async with xmlsocket.serve(echo, "127.0.0.1", 0, parse=bytes, ssl=server_context) as server:
+        gateway = Gateway({"/game": Target("localhost", port_of(server), ssl=True)})
+        async with gateway.serve("127.0.0.1", 0) as front:
+            for _ in range(3):
+                async with open_websocket(f"ws://127.0.0.1:{port_of(front)}/game") as client:
+                    await client.send(b"<a/>\0")
+                    assert b"<a/>\0" == await receive(client, 5)
+
+    assert 1 == len(made)
 
 
 async def test_gateway_takes_text_and_sends_binary() -> None:

@@ -195,6 +195,17 @@ def bind(infos: Sequence[AddrInfo], *, backlog: int, reuse_port: bool) -> list[s
     return listeners
 
 
+class _UnixListener(socket.socket):
+    """One that knows which file it made at its path."""
+
+    file: tuple[int, int] | None = None
+
+
+def _file_at(path: str | bytes) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - as below
+    return status.st_dev, status.st_ino
+
+
 def bind_unix(path: str | os.PathLike[str], *, backlog: int) -> socket.socket:
     """
     Listen on a Unix socket, replacing what an earlier server left at ``path``.
@@ -204,12 +215,16 @@ def bind_unix(path: str | os.PathLike[str], *, backlog: int) -> socket.socket:
 
     """
     path = os.fspath(path)
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - abstract names are no paths
-            os.unlink(path)  # noqa: PTH108
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    abstract = path[:1] in {"\0", b"\0"}  # a name of Linux, and no path
+    if not abstract:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
+                os.unlink(path)  # noqa: PTH108
+    listener = _UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(path)
+        if not abstract:
+            listener.file = _file_at(path)
         listener.listen(backlog)
     except OSError as exc:
         listener.close()
@@ -219,12 +234,18 @@ def bind_unix(path: str | os.PathLike[str], *, backlog: int) -> socket.socket:
 
 
 def unlink_unix(listener: socket.socket) -> None:
-    """Remove the path of a Unix listener that is about to close."""
+    """
+    Remove the path of a Unix listener that is about to close.
+
+    Not if a successor has taken it since; and if it may not be removed, since
+    privileges were dropped perhaps, the next server does that.
+    """
     if listener.family == getattr(socket, "AF_UNIX", None):
         path = listener.getsockname()
         if path and isinstance(path, str):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108
+            with contextlib.suppress(OSError):
+                if not isinstance(listener, _UnixListener) or listener.file == _file_at(path):
+                    os.unlink(path)  # noqa: PTH108
 
 
 def format_address(address: Any) -> str:

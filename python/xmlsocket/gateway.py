@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import ssl as ssl_module
 from typing import TYPE_CHECKING, Any, Final
 
 from .admission import Sites
@@ -26,7 +27,6 @@ from .proxies import make_proxy_header
 from .upgrade import WebSocketOptions
 
 if TYPE_CHECKING:
-    import ssl as ssl_module
     from collections.abc import Mapping, Sequence
 
     from .asyncio import Connection, Serve
@@ -186,6 +186,7 @@ class Gateway:
         }
         self._logger = logging.getLogger(_LOGGER) if logger is None else logger
         self._repeated = RepeatedLog(self._logger)
+        self._verifying: ssl_module.SSLContext | None = None
         self._counts = {"relayed": 0, "unreachable": 0, "too_many": 0, "refused": 0}
 
     def serve(
@@ -260,8 +261,16 @@ class Gateway:
         finally:
             await server.close()
 
+    def _context(self, target: Target) -> ssl_module.SSLContext | bool | None:
+        """Return what to connect with, the system's authorities read once for all clients."""
+        if target.ssl is not True:
+            return target.ssl
+        if self._verifying is None:
+            self._verifying = ssl_module.create_default_context()
+        return self._verifying
+
     async def _connect(self, client: Connection[bytes], target: Target) -> Connection[bytes]:
-        options = self._options | {"ssl": target.ssl, "open_timeout": None}
+        options = self._options | {"ssl": self._context(target), "open_timeout": None}
         async with asyncio.timeout(self._connect_timeout):
             if target.proxy_header is None:
                 return await connect(target.host, target.port, **options)

@@ -157,6 +157,31 @@ async def test_connect_iterated_untrusted_certificate_raises() -> None:
                 pytest.fail("connected")
 
 
+async def test_connect_again_and_again_reads_the_authorities_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes tens of milliseconds, in which the loop stands."""
+    made: list[ssl.SSLContext] = []
+    server_context, client_context = contexts()
+
+    def make() -> ssl.SSLContext:
+        made.append(client_context)
+        return client_context
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
+    async with xmlsocket.serve(
+        lambda connection: connection.send("<a/>"), "127.0.0.1", 0, ssl=server_context
+    ) as server:
+        seen = 0
+        async for connection in xmlsocket.connect("localhost", port_of(server), ssl=True):
+            await connection.recv()
+            seen += 1
+            if seen == 3:
+                break
+
+    assert 1 == len(made)
+
+
 def test_backoff_after_a_good_connection_starts_anew() -> None:
     """A connection that received something, or lasted, is followed by an attempt at once."""
     backoff = Backoff()

@@ -64,7 +64,10 @@ class Connect(Generic[T]):
 
     async def _open_transport(self, protocol: asyncio.BufferedProtocol) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
-        context = ssl_module.create_default_context() if self._ssl is True else self._ssl or None
+        if self._ssl is True:
+            # Once: it reads all authorities of the system, while the loop stands.
+            self._ssl = ssl_module.create_default_context()
+        context = self._ssl or None
         if isinstance(self._address, str):
             transport, _ = await loop.create_unix_connection(
                 lambda: protocol, self._address, ssl=context, **self._kwargs
