@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import socket
+import sys
 import tempfile
 import threading
 from typing import Any
@@ -587,3 +588,21 @@ def test_accept_connection_gone_before_it_was_accepted_is_passed_over() -> None:
         with contextlib.closing(dial(port_of(server))) as peer:
             peer.sendall(b"x\0")
             assert b"x\0" == read_exactly(peer, 2)
+
+
+def test_close_by_whoever_has_the_servers_lock_ends_it() -> None:
+    """As a signal's handler that interrupts stats(), while the server has accepted somebody."""
+    server = sync.serve(echo, "127.0.0.1", 0)
+
+    def accepting() -> bool:
+        frames = sys._current_frames().values()
+        return any(frame.f_code.co_name == "_enter" for frame in frames)
+
+    def close() -> None:
+        with server._changed, socket.create_connection(server.sockets[0].getsockname()) as peer:
+            until(accepting)
+            server.close(1)
+            assert b"" == peer.recv(1)
+
+    start(close).result(PATIENCE)
+    assert [] == server.wait_closed()

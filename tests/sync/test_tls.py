@@ -483,3 +483,23 @@ def test_tls_many_threads_share_one_connection() -> None:
     for letter in b"abcd":
         sizes = [len(frame) for frame in received if frame == bytes([letter]) * len(frame)]
         assert [1 + number * 500 for number in range(100)] == sizes
+
+
+def test_close_by_whoever_is_in_the_midst_of_tls_says_goodbye_all_the_same() -> None:
+    """As a signal's handler that interrupts the thread which decrypts."""
+    server_context, client_context = contexts()
+    with (
+        sync.serve(echo, "127.0.0.1", 0, ssl=server_context) as server,
+        sync.connect(
+            "127.0.0.1", port_of(server), ssl=client_context, server_hostname="localhost"
+        ) as client,
+    ):
+        stream = client._stream
+        assert isinstance(stream, TLSStream)
+
+        def close() -> None:
+            with stream._lock:
+                client.close()
+
+        start(close).result(PATIENCE)
+        client.wait_closed()

@@ -8,7 +8,7 @@ import selectors
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from ..admission import Admission
 from ..connection import Counters
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 __all__ = ["Server"]
+
+# Seconds after which a thread that waits for the lock asks whether it still wants it.
+_PATIENCE: Final = 0.05
 
 # ruff: noqa: SLF001 - server and connection are parts of one transport
 
@@ -199,14 +202,8 @@ class Server(Generic[T]):
                 self._pause(exc.strerror)
             return
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
-        with self._changed:
-            site = self._admission.admit(sock, len(self._threads))
-            if site is None:
-                return
-            self._admission.enter(thread, site)
-            self._threads.add(thread)
-            if self._ssl is not None:
-                self._shake_hands(thread, sock)
+        if not self._enter(thread, sock):
+            return
         keep_alive(sock, self._settings.limits.send_timeout)
         try:
             thread.start()
@@ -215,6 +212,26 @@ class Server(Generic[T]):
             with self._changed:
                 self._forget(thread)
             self._pause(exc)
+
+    def _enter(self, thread: threading.Thread, sock: socket.socket) -> bool:
+        """Note whom ``thread`` is to serve; close the socket if that is nobody."""
+        # Not `with`: where a signal's handler closes the server, the thread that it
+        # interrupted may have the lock, and waits for this one.
+        while not self._changed.acquire(timeout=_PATIENCE):
+            if self._closing.is_set():
+                sock.close()
+                return False
+        try:
+            site = self._admission.admit(sock, len(self._threads))
+            if site is None:
+                return False
+            self._admission.enter(thread, site)
+            self._threads.add(thread)
+            if self._ssl is not None:
+                self._shake_hands(thread, sock)
+        finally:
+            self._changed.release()
+        return True
 
     def _forget(self, thread: threading.Thread) -> None:
         self._threads.discard(thread)

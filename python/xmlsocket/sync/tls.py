@@ -49,7 +49,9 @@ class TLSStream(Stream):
             server_side=server_side,
             server_hostname=server_hostname,
         )
-        self._lock = threading.Lock()
+        # Reentrant for handlers of signals, which may close a stream that the thread
+        # they have interrupted is in the midst of: between two calls of OpenSSL.
+        self._lock = threading.RLock()
         # What has been taken from OpenSSL and not by the system; whoever holds
         # `sending` goes on with it.
         self._unsent = memoryview(b"")
