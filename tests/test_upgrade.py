@@ -249,7 +249,7 @@ class _Socket(io.BytesIO):
 
 def parsed(answer: Answer) -> http.client.HTTPResponse:
     """Return an answer as a client reads it."""
-    response = http.client.HTTPResponse(_Socket(bytes(answer)))  # type: ignore[arg-type]
+    response = http.client.HTTPResponse(_Socket(answer.head + answer.body))  # type: ignore[arg-type]
     response.begin()
     return response
 

@@ -97,7 +97,9 @@ class Answer:
         """Return a refusal that tells a person why."""
         return cls(status, f"{why}\n".encode())
 
-    def __bytes__(self) -> bytes:
+    @property
+    def head(self) -> bytes:
+        """What goes before the body."""
         lines = [
             f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}",
             f"Content-Type: {self.content_type}",
@@ -108,7 +110,7 @@ class Answer:
         ]
         if self.status == http.HTTPStatus.UPGRADE_REQUIRED:
             lines[-1:] = ["Connection: close, Upgrade", "Upgrade: websocket"]
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + self.body
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

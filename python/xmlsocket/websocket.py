@@ -351,7 +351,7 @@ class ServerWebSocket(WebSocket):
     def _answer(self, answer: Answer) -> None:
         self.status = answer.status
         self.finished = True
-        self._out = [bytes(answer)]
+        self._out = [answer.head, answer.body]
 
 
 class ClientWebSocket(WebSocket):

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,6 +311,29 @@ async def test_http_get_of_a_page_is_answered_whole() -> None:
         assert b"Content-Type: application/wasm" in head
         assert page.body == body
         assert {} == server.stats().refused
+
+
+async def test_http_page_is_copied_for_nobody() -> None:
+    """Those who want a long page and do not read it cost a piece of it each."""
+    page = Page(bytes(2**23))
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with one_port(
+        websocket=WebSocketOptions(pages={"/": page}), close_timeout=None
+    ) as server:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(8):
+                    reader, writer = await stack.enter_async_context(stream(server))
+                    writer.write(request)
+                    assert b"HTTP" == await reader.readexactly(4)
+                _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak - before < 2**23
 
 
 async def test_http_page_that_nobody_takes_is_cut_off() -> None:

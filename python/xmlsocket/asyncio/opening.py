@@ -15,7 +15,7 @@ from ..upgrade import WebSocketOptions
 from .reply import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..connection import Counters, Settings
     from ..opening import Opened
@@ -242,9 +242,9 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
         policy = self._openings.port.policy
         assert policy is not None
         self._openings.counters.policy_requests += 1
-        self._reply(policy.reply)
+        self._reply([policy.reply])
 
-    def _reply(self, data: bytes) -> None:
+    def _reply(self, data: Sequence[bytes]) -> None:
         assert self._transport is not None
         timeout = self._openings.settings.close_timeout
         Reply(self._transport, data, timeout=timeout, lost=self.connection_lost)
@@ -293,7 +293,7 @@ class Entry(asyncio.BufferedProtocol, Generic[T]):
     def _refused(self) -> None:
         self._end_opening()
         carrier = self._carrier
-        data = b"".join(carrier.data_to_send())
+        data = carrier.data_to_send()
         if carrier.status is None:
             return  # the peer has left
         if carrier.status != _OK:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from typing import TYPE_CHECKING, Final
 
 from .linger import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Reply"]
 
 _PIECE: Final = 2**16
+_NOTHING: Final = memoryview(b"")
 
 
 class Reply(asyncio.Protocol):
@@ -24,7 +26,8 @@ class Reply(asyncio.Protocol):
 
     Args:
         transport: Where to write.
-        data: The answer.
+        data: The answer, in parts, which are not copied: a page may be long, and
+            many may want it at once.
         timeout: Seconds; None for no limit.
         lost: Called with ``connection_lost``'s argument.
 
@@ -33,13 +36,13 @@ class Reply(asyncio.Protocol):
     def __init__(
         self,
         transport: asyncio.Transport,
-        data: bytes,
+        data: Sequence[bytes],
         *,
         timeout: float | None,
         lost: Callable[[Exception | None], None],
     ) -> None:
         self._transport = transport
-        self._data = memoryview(data)
+        self._parts = collections.deque([memoryview(part) for part in data] or [_NOTHING])
         self._timeout = timeout
         self._lost = lost
         self._timer: asyncio.TimerHandle | None = None
@@ -54,8 +57,14 @@ class Reply(asyncio.Protocol):
     def _write(self) -> None:
         self._stop_timer()
         # Closing: the write that found out that the peer has gone.
-        while len(self._data) > _PIECE and not (self._paused or self._transport.is_closing()):
-            piece, self._data = self._data[:_PIECE], self._data[_PIECE:]
+        parts = self._parts
+        while not (self._paused or self._transport.is_closing()):
+            if len(parts[0]) > _PIECE:
+                piece, parts[0] = parts[0][:_PIECE], parts[0][_PIECE:]
+            elif len(parts) > 1:
+                piece = parts.popleft()
+            else:
+                break
             self._transport.write(piece)
         loop = asyncio.get_running_loop()
         if self._paused:
@@ -67,7 +76,7 @@ class Reply(asyncio.Protocol):
 
     def _end(self) -> None:
         if not self._transport.is_closing():
-            answer(self._transport, bytes(self._data), self._lost)
+            answer(self._transport, bytes(self._parts[0]), self._lost)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
