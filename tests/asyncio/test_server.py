@@ -16,7 +16,7 @@ import pytest
 import xmlsocket
 from tests.asyncio.support import Handler, port_of, read_all, until, warnings_of
 from tests.support.tls import contexts
-from xmlsocket import CloseReason, ConnectionClosedOK
+from xmlsocket import CloseReason, ConnectionClosed, ConnectionClosedOK
 
 
 async def echo(connection: xmlsocket.Connection[Any]) -> None:
@@ -378,6 +378,28 @@ async def test_close_at_once_ends_pending_handshakes() -> None:
     writer.close()
     with contextlib.suppress(ConnectionResetError):
         await writer.wait_closed()
+
+
+async def test_close_at_once_cuts_a_connection_whose_handshake_has_ended_in_the_same_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """``close(0)`` between the end of a handshake and the start of its handler ends, too."""
+
+    class Closing(xmlsocket.Connection[Any]):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            asyncio.get_running_loop().call_soon(server.close, 0)
+
+    server_context, _ = contexts()
+    options: dict[str, Any] = {"ssl": server_context, "create_connection": Closing}
+    server = await xmlsocket.serve(echo, "127.0.0.1", 0, **options)
+    with contextlib.suppress(OSError, ConnectionClosed):
+        async with xmlsocket.connect("localhost", port_of(server), ssl=contexts()[1]) as peer:
+            await peer.recv()
+
+    (connection,) = await asyncio.wait_for(server.wait_closed(), 10)
+    assert CloseReason.SERVER_CLOSE is connection.close_reason
+    assert [] == warnings_of(caplog)
 
 
 async def test_close_at_once_lets_go_of_a_socket_accepted_in_the_same_turn() -> None:

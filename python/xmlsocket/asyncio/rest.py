@@ -33,7 +33,12 @@ def take_rest(
     """
     if isinstance(transport, asyncio.BaseProtocol):
         return  # a carrier, which takes what is below it itself
-    tls = transport.get_extra_info("ssl_object")
+    try:
+        tls = transport.get_extra_info("ssl_object")
+    except AttributeError:
+        # asyncio closes the transport of an opening that is cancelled; one that
+        # was closed already forgets its TLS by that, and does not expect to be asked.
+        return
     while tls is not None and wants_more():
         view = memoryview(protocol.get_buffer(-1))
         try:

@@ -69,7 +69,7 @@ class Server(Generic[T]):
         # Of each task the socket it has been given and not yet taken: a task that
         # is cancelled before its first step never runs.
         self._tasks: dict[asyncio.Task[None], socket.socket | None] = {}
-        self._cut: list[Connection[T]] = []
+        self._cut: dict[Connection[T], None] = {}
         self._closing = False
         # The time beside the handle: of a delay of 0 uvloop's handle does not tell it.
         self._deadline: asyncio.Handle | None = None
@@ -144,7 +144,7 @@ class Server(Generic[T]):
 
     def _cut_all(self) -> None:
         for connection in tuple(self._connections):
-            self._cut.append(connection)
+            self._cut[connection] = None
             connection._cut(CloseReason.SERVER_CLOSE)
         for task in self._tasks:
             task.cancel()
