@@ -15,7 +15,7 @@ from tests.asyncio.support import pair, until
 from tests.support.nats import NatsServer, cluster
 from tests.support.planes import prefix, settle
 from xmlsocket import History, Room
-from xmlsocket.backplane.nats import NatsBackplane
+from xmlsocket.backplane.nats import NatsBackplane, outgoing
 from xmlsocket.backplane.nats.stream import StreamFeed
 from xmlsocket.testing import ChaosProxy, Faults
 
@@ -172,6 +172,84 @@ async def test_server_that_is_silent_is_given_up(server: NatsServer) -> None:
         assert (
             1 == listener.documents.count(b"from there") == speaker.documents.count(b"from there")
         )
+
+
+async def test_what_waits_for_an_answer_goes_on_as_soon_as_the_link_is_made_anew(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an acknowledgement nor a flush is waited for on a connection that is gone."""
+    monkeypatch.setattr(outgoing, "_ACK", 1000.0)
+    options: dict[str, Any] = {"heartbeat": 1000.0, "history": History(documents=10)}
+    async with (
+        ChaosProxy("127.0.0.1", server.port) as proxy,
+        NatsBackplane("nats://{}:{}".format(*proxy.address), **options) as here,
+    ):
+        speaker = Listener().join(here)
+        await settle(here)
+        session = await here._link.session()
+        proxy.to_client = Faults(black_hole=True)
+        speaker.say(here, b"1")
+        flushed = asyncio.create_task(session.flush())
+        await until(lambda: session.client._pongs and session.client._resp_map)
+        proxy.to_client = Faults()
+        session.end(None)
+
+        assert [b"1"] == await speaker.heard(b"1")
+        await here.flush()
+        with pytest.raises(TimeoutError):
+            await flushed
+        assert 1 == here.stats().losses
+
+
+async def test_flush_waits_for_a_nats_that_goes_away_meanwhile(server: NatsServer) -> None:
+    """It ends when NATS has everything, over whichever connection."""
+    async with (
+        ChaosProxy("127.0.0.1", server.port) as proxy,
+        NatsBackplane("nats://{}:{}".format(*proxy.address), heartbeat=1000.0) as here,
+    ):
+        session = await here._link.session()
+        proxy.to_client = Faults(black_hole=True)
+        flushed = asyncio.create_task(here.flush())
+        await until(lambda: session.client._pongs)
+        proxy.to_client = Faults()
+        session.end(None)
+        await flushed
+
+        assert 1 == here.stats().losses
+
+
+async def test_flush_that_is_given_up_does_no_harm(server: NatsServer) -> None:
+    """The answer that comes later is for nobody, and what follows it is read."""
+    async with (
+        ChaosProxy("127.0.0.1", server.port) as proxy,
+        NatsBackplane("nats://{}:{}".format(*proxy.address), heartbeat=1000.0) as here,
+        NatsBackplane(server.url) as there,
+    ):
+        listener = Listener().join(here)
+        await settle(here, there)
+        session = await here._link.session()
+        proxy.to_client = Faults(delay=0.2)
+        flushed = asyncio.create_task(here.flush())
+        await until(lambda: session.client._pongs)
+        flushed.cancel()
+        await asyncio.wait([flushed])
+        Listener().say(there, b"1")
+
+        assert flushed.cancelled()
+        assert [b"1"] == await listener.heard(b"1")
+        assert 0 == here.stats().losses
+
+
+async def test_connection_that_nobody_reads_is_made_anew(server: NatsServer) -> None:
+    """nats-py's reader may end without a word; the link notices without a heartbeat."""
+    async with NatsBackplane(server.url, heartbeat=1000.0) as here:
+        session = await here._link.session()
+        assert session.client._reading_task is not None
+        session.client._reading_task.cancel()
+        await lost(here)
+        await here.flush()
+
+        assert (True, 1) == (here.stats().connected, here.stats().losses)
 
 
 # Of many attempts to connect that break off, one in a hundred runs left a socket to
@@ -341,7 +419,7 @@ async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: s
             await client.jsm().delete_stream(feed._stream)
             for plane in (here, there):
                 session = await plane._link.session()
-                session.ended.set()
+                session.end(None)
                 await until(lambda plane=plane: plane.stats().losses)  # type: ignore[misc]
         speaker.say(here, b"3")
 

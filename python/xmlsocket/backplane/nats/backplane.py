@@ -209,8 +209,14 @@ class NatsBackplane:
         for feed in tuple(self._feeds.values()):
             await feed.ready.wait()
         await self._outgoing.drain()
-        session = await self._link.session()
-        await session.client.flush()
+        while True:
+            session = await self._link.session()
+            try:
+                await session.flush()
+            except (nats.errors.Error, OSError, TimeoutError) as exc:
+                session.end(exc)  # unless it has: another will come
+            else:
+                return
 
     def stats(self) -> NatsStats:
         """Return what was counted so far."""

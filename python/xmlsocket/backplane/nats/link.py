@@ -22,7 +22,7 @@ except ModuleNotFoundError as _error:  # pragma: no cover - a matter of what is 
 from .errors import BackplaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 __all__ = ["Link", "Session"]
 
@@ -58,6 +58,7 @@ class Session:
         self.error: Exception | None = None
         self.created = ""  # when the stream was made that it uses
         self._denied = False
+        self._uses: set[asyncio.Timeout] = set()
 
     async def failed(self, error: Exception) -> None:
         """Note what nats-py reports."""
@@ -76,19 +77,66 @@ class Session:
 
     async def closed(self) -> None:
         """Note that nats-py has given up."""
+        self.end(None)
+
+    def end(self, error: Exception | None) -> None:
+        """Take the connection for no good any more: whoever waits for an answer need not."""
+        if self.ended.is_set():
+            return
+        self.error = error or self.error
         self.ended.set()
+        now = asyncio.get_running_loop().time()
+        for use in self._uses:
+            use.reschedule(now)
+
+    @contextlib.asynccontextmanager
+    async def use(self) -> AsyncIterator[Client]:
+        """
+        Ask something of the connection; nats-py alone waits on when that is gone.
+
+        Raises:
+            TimeoutError: If the session ends before the answer comes.
+
+        """
+        async with asyncio.timeout(None) as use:
+            if self.ended.is_set():
+                raise TimeoutError
+            self._uses.add(use)
+            try:
+                yield self.client
+            finally:
+                self._uses.discard(use)
+
+    async def flush(self) -> None:
+        """
+        Wait until the server has all that was written.
+
+        Raises:
+            nats.errors.Error: If the connection is closed or the server does not answer.
+            TimeoutError: If the session ends meanwhile.
+
+        """
+        async with self.use() as client:
+            # Not to be cancelled: nats-py stops reading at the answer to a ping
+            # for which nobody waits any more.
+            ping = asyncio.ensure_future(client.flush())
+            ping.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(ping)
 
     async def watch(self, heartbeat: float) -> None:
-        """End the session when the server does not answer for ``heartbeat`` seconds."""
+        """End the session when the server does not answer, or nobody listens to its answers."""
+        # Private. nats-py does not tell of every end: not if reading fails on what
+        # it did not expect, nor if it cannot write its last to a broken connection.
+        reader = getattr(self.client, "_reading_task", None)
+        if reader is not None:  # pragma: no branch - may be called otherwise
+            reader.add_done_callback(lambda _: self.end(self.client.last_error))
         while True:
             await asyncio.sleep(heartbeat)
             try:
                 async with asyncio.timeout(heartbeat):
-                    await self.client.flush()
+                    await self.flush()
             except (nats.errors.Error, OSError, TimeoutError) as exc:
-                if not self.ended.is_set():
-                    self.error = exc
-                    self.ended.set()
+                self.end(exc)
                 return
 
     async def close(self) -> None:

@@ -217,7 +217,8 @@ class Outgoing:
         session: Session, subject: str, payload: bytes, headers: dict[str, str]
     ) -> None:
         """Send a message to the stream and wait until that has it."""
-        answer = await session.client.request(subject, payload, timeout=_ACK, headers=headers)
+        async with session.use() as client:
+            answer = await client.request(subject, payload, timeout=_ACK, headers=headers)
         try:
             error = json.loads(answer.data).get("error")
         except (ValueError, AttributeError):

@@ -173,7 +173,9 @@ class StreamFeed(Feed):
 
         subscription = await listen(client, inbox, receive)
         try:
-            info = await client.jsm(timeout=TIMEOUT).add_consumer(self._stream, self._config(inbox))
+            async with session.use():
+                manager = client.jsm(timeout=TIMEOUT)
+                info = await manager.add_consumer(self._stream, self._config(inbox))
             if info.delivered is not None:  # pragma: no branch - every server tells it
                 self._last = max(self._last, info.delivered.stream_seq)
             if self._due is None:
