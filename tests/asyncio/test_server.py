@@ -348,6 +348,32 @@ async def test_tls_untrusted_certificate_raises_ssl_error(
     assert [] == warnings_of(caplog)
 
 
+@pytest.mark.parametrize("secure", [False, True])
+async def test_serve_create_connection_that_raises_is_logged(
+    secure: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that cannot be made is closed and logged; the server goes on."""
+
+    class Broken(xmlsocket.Connection[Any]):
+        def __init__(self, *args: Any) -> None:
+            raise LookupError
+
+    server_context, client_context = contexts()
+    options: dict[str, Any] = {"ssl": server_context if secure else None}
+    async with xmlsocket.serve(echo, "127.0.0.1", 0, create_connection=Broken, **options) as server:
+        for _ in range(2):
+            with contextlib.suppress(OSError):  # in the middle of the handshake
+                reader, writer = await asyncio.open_connection(
+                    "localhost", port_of(server), ssl=client_context if secure else None
+                )
+                writer.write(b"<a/>\0")
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"" == await read_all(reader)
+                writer.close()
+        await until(lambda: not server._tasks)
+    assert 2 == len(warnings_of(caplog))
+
+
 async def test_tls_stalled_handshake_ends_after_open_timeout() -> None:
     """A client that never speaks TLS is let go after ``open_timeout``."""
     server_context, _ = contexts()

@@ -278,7 +278,12 @@ class Connection(Output[T], asyncio.BufferedProtocol):
         self._cut(CloseReason.LOCAL)
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, whoever closes it."""
+        """
+        Wait until the connection is closed, whoever closes it.
+
+        That the peer has ended its stream does not close it, as this side may
+        still send: a handler that does nothing but wait here waits on.
+        """
         loss = self._loss()
         if loss is not None:
             await asyncio.shield(loss)

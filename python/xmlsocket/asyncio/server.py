@@ -244,13 +244,13 @@ class Server(Generic[T]):
     async def _open(
         self, task: asyncio.Task[None], sock: socket.socket, address: Any
     ) -> Connection[T] | None:
-        # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
-        protocol = self._make() if self._openings is None else self._openings.entry(address)
-        handshake = {}
-        if self._ssl is not None:
-            handshake["ssl_handshake_timeout"] = self._settings.open_timeout
-            self._shake_hands(task, protocol)
         try:
+            # Made beforehand: with TLS, uvloop returns its own protocol, not ours.
+            protocol = self._make() if self._openings is None else self._openings.entry(address)
+            handshake = {}
+            if self._ssl is not None:
+                handshake["ssl_handshake_timeout"] = self._settings.open_timeout
+                self._shake_hands(task, protocol)
             await self._loop.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self._ssl, **handshake
             )
@@ -258,6 +258,10 @@ class Server(Generic[T]):
             # Someone who connects and leaves, or does not speak TLS, is no error
             # of this server: health checks do it all day.
             self._settings.logger.debug("= no connection: %s", exc)
+            sock.close()
+            return None
+        except Exception:
+            self._settings.logger.exception("! cannot make a connection")
             sock.close()
             return None
         except BaseException:
