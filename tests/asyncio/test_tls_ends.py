@@ -12,7 +12,7 @@ import pytest
 
 import xmlsocket
 from tests.support.tls import contexts
-from xmlsocket import CloseReason
+from xmlsocket import CloseReason, Policy
 from xmlsocket.websocket import ClientWebSocket
 
 from .support import port_of
@@ -113,6 +113,48 @@ async def test_documents_before_the_end_of_a_tls_stream_are_delivered(
 
     assert [DOCUMENT] * count == seen
     assert (CloseReason.WEBSOCKET_ERROR if websocket else CloseReason.EOF) is reason
+
+
+@pytest.mark.parametrize("document", [b"<bye/>", DOCUMENT * 1000], ids=["short", "long"])
+@pytest.mark.parametrize("one_port", [False, True], ids=["tcp", "one port"])
+async def test_server_that_says_goodbye_in_the_turn_of_the_handshake_is_heard(
+    one_port: bool, document: bytes
+) -> None:
+    """The loop may still have the handshake's last words to send then."""
+
+    async def greet(connection: xmlsocket.Connection[bytes]) -> None:
+        await connection.send(document)
+
+    options: dict[str, Any] = {"policy": Policy(["*"], ["*"]), "sniff_timeout": 0.1}
+    async with (
+        xmlsocket.serve(
+            greet, "127.0.0.1", 0, ssl=contexts()[0], **(options if one_port else {})
+        ) as server,
+        xmlsocket.connect(
+            "localhost", port_of(server), ssl=contexts()[1], parse=bytes
+        ) as connection,
+    ):
+        assert [document] == [got async for got in connection]
+
+
+@pytest.mark.parametrize("document", [b"<bye/>", DOCUMENT * 1000], ids=["short", "long"])
+async def test_client_that_says_goodbye_in_the_turn_of_the_handshake_is_heard(
+    document: bytes,
+) -> None:
+    """Connecting, saying something and closing need no wait in between."""
+    heard: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+
+    async def listen(connection: xmlsocket.Connection[bytes]) -> None:
+        heard.set_result([got async for got in connection])
+
+    async with xmlsocket.serve(
+        listen, "127.0.0.1", 0, ssl=contexts()[0], parse=bytes, write_limit=None
+    ) as server:
+        connection = await xmlsocket.connect("localhost", port_of(server), ssl=contexts()[1])
+        await connection.send(document)
+        await connection.close()
+
+        assert [document] == await asyncio.wait_for(heard, 20)
 
 
 async def test_bytes_after_the_end_of_a_websocket_are_no_documents() -> None:

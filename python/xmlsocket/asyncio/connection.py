@@ -22,7 +22,7 @@ from ..flow import Pace
 from .arrival import Arrival
 from .linger import LINGER_SIZE, ON_ITS_WAY, Linger
 from .output import CLOSED, QUEUE, WAIT, WRITE, Output
-from .rest import take_rest
+from .rest import send_rest, take_rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -407,6 +407,7 @@ class Connection(Output[T], asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        send_rest(self._transport)
         # Whatever the system does not take at once stays in our queue, where it
         # is counted and can be replaced. Not high=0: asyncio's TLS pauses at
         # "size >= high" and so for ever.

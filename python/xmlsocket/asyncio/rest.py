@@ -1,14 +1,30 @@
-"""What TLS has received and the loops leave in it at the end of a stream."""
+"""What the loops leave in TLS: at the end of a stream, and after the handshake."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["take_rest"]
+__all__ = ["send_rest", "take_rest"]
+
+
+def send_rest(transport: asyncio.Transport) -> None:
+    """
+    Send the last words of a TLS handshake, which are uvloop's to send later.
+
+    Until then they count as what waits to be written. With a high-water mark below
+    them writing would be paused, and for good if reading is paused meanwhile: uvloop
+    then does neither. Without TLS there is nothing to do.
+
+    Args:
+        transport: What has just been made.
+
+    """
+    if _tls_of(transport) is not None:
+        transport.writelines(())
 
 
 def take_rest(
@@ -31,14 +47,7 @@ def take_rest(
         wants_more: Asked before each read.
 
     """
-    if isinstance(transport, asyncio.BaseProtocol):
-        return  # a carrier, which takes what is below it itself
-    try:
-        tls = transport.get_extra_info("ssl_object")
-    except AttributeError:
-        # asyncio closes the transport of an opening that is cancelled; one that
-        # was closed already forgets its TLS by that, and does not expect to be asked.
-        return
+    tls = _tls_of(transport)
     while tls is not None and wants_more():
         view = memoryview(protocol.get_buffer(-1))
         try:
@@ -48,3 +57,14 @@ def take_rest(
         if not size:
             return
         protocol.buffer_updated(size)
+
+
+def _tls_of(transport: asyncio.BaseTransport) -> Any:
+    if isinstance(transport, asyncio.BaseProtocol):
+        return None  # a carrier, which looks after what is below it itself
+    try:
+        return transport.get_extra_info("ssl_object")
+    except AttributeError:
+        # asyncio closes the transport of an opening that is cancelled; one that
+        # was closed already forgets its TLS by that, and does not expect to be asked.
+        return None
