@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -15,7 +16,7 @@ from tests.support.tls import contexts
 from xmlsocket import CloseReason, Policy
 from xmlsocket.websocket import ClientWebSocket
 
-from .support import port_of
+from .support import port_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,55 @@ async def test_client_that_says_goodbye_in_the_turn_of_the_handshake_is_heard(
         await connection.close()
 
         assert [document] == await asyncio.wait_for(heard, 20)
+
+
+@pytest.mark.parametrize("goodbye", [True, False], ids=["close_notify", "FIN"])
+async def test_peer_that_leaves_in_the_turn_of_the_handshake_is_heard_on_one_port(
+    goodbye: bool,
+) -> None:
+    """Its part of the handshake may come together with all that it has to say."""
+    loop = asyncio.get_running_loop()
+    seen: list[list[bytes]] = []
+    stands, gone = threading.Event(), threading.Event()
+
+    async def listen(connection: xmlsocket.Connection[bytes]) -> None:
+        seen.append([got async for got in connection])
+
+    def stand() -> None:
+        stands.set()
+        gone.wait(LONG)
+
+    def talk(port: int) -> None:
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = contexts()[1].wrap_bio(coming, going, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", port), LONG) as sock:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(going.read())
+                    coming.write(sock.recv(2**16))
+            loop.call_soon_threadsafe(stand)
+            stands.wait(LONG)
+            tls.write((DOCUMENT + b"\0") * 200)
+            if goodbye:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.unwrap()
+            sock.sendall(going.read())
+            sock.shutdown(socket.SHUT_WR)
+            gone.set()
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(2**16):
+                    pass
+
+    async with xmlsocket.serve(
+        listen, "127.0.0.1", 0, ssl=contexts()[0], parse=bytes, websocket=True
+    ) as server:
+        await asyncio.wait_for(asyncio.to_thread(talk, port_of(server)), LONG)
+        await until(lambda: not server._tasks)
+
+    assert [[DOCUMENT] * 200] == seen
 
 
 async def test_bytes_after_the_end_of_a_websocket_are_no_documents() -> None:
