@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nats
 import nats.errors
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tests.asyncio.support import until
@@ -26,10 +27,8 @@ from xmlsocket.backplane.nats.stream import StreamFeed, _Consumer
 from .support import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
-
-    from nats.aio.client import Client
 
 
 def make_link() -> Link:
@@ -225,6 +224,65 @@ async def test_attempt_to_connect_that_is_cancelled_gives_its_socket_back() -> N
 
     assert opening.cancelled()
     assert not plane.stats().connected
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> Callable[[], bool]:
+    """Let nats-py raise ``error`` in one call of a method; return whether it has."""
+    errors = [error]
+    genuine = getattr(Client, method)
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await genuine(*args, **options)
+
+    monkeypatch.setattr(Client, method, failing)
+    return lambda: not errors
+
+
+@pytest.mark.parametrize("method", ["request", "publish", "subscribe", "connect"])
+async def test_surprise_from_nats_py_ends_no_room(
+    method: str,
+    nats_server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it raises beyond its own errors is told, and what was tried is tried again."""
+    options: dict[str, Any] = {"prefix": prefix(), "history": History(documents=10)}
+    if method == "publish":
+        options["history"] = None
+    async with (
+        NatsBackplane(nats_server.url, **options) as here,
+        NatsBackplane(nats_server.url, **options) as there,
+    ):
+        listener = Listener()
+        if method != "subscribe":
+            listener.join(there)
+            await settle(here, there)
+        failed = fail_once(monkeypatch, method, AttributeError("surprise"))
+        if method == "subscribe":
+            listener.join(there)
+        if method == "connect":
+            (await here._link.session()).end(None)
+        Listener().say(here, b"1")
+        await settle(here, there)
+
+        assert [b"1"] == await listener.heard(b"1")
+        assert failed()
+    assert ["surprise"] == [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+
+
+async def test_surprise_from_nats_py_ends_the_session(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a sign of life fails with, there was none."""
+    failed = fail_once(monkeypatch, "flush", AssertionError("surprise"))
+    session = Session(lambda: None)
+    session.client = client
+    await session.watch(0.001)
+
+    assert failed()
+    assert "surprise" == str(session.error)
 
 
 async def test_session_that_ended_keeps_the_reason_it_ended_for(client: Client) -> None:

@@ -7,12 +7,11 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-import nats.errors
 from nats.js import api
 
 from .counters import Counters, NatsStats
 from .feeds import Feed, LiveFeed
-from .link import Link, Session
+from .link import EXPECTED, Link, Session
 from .outgoing import Outgoing
 from .stream import StreamFeed, open_stream
 from .wire import check_prefix, token
@@ -190,7 +189,7 @@ class NatsBackplane:
         """Send what waits, for some seconds at most, and disconnect."""
         try:
             # What cannot be sent in time is counted as dropped.
-            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            with contextlib.suppress(*EXPECTED):
                 if self._link.up:
                     await asyncio.wait_for(self.flush(), _CLOSE_TIMEOUT)
         finally:
@@ -213,7 +212,7 @@ class NatsBackplane:
             session = await self._link.session()
             try:
                 await session.flush()
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
+            except EXPECTED as exc:
                 session.end(exc)  # unless it has: another will come
             else:
                 return

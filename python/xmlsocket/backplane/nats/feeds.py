@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import nats.errors
 
+from .link import EXPECTED
 from .wire import unpack
 
 if TYPE_CHECKING:
@@ -94,12 +95,15 @@ class Feed(abc.ABC):
             session = await self._link.session()
             try:
                 await self._follow(session)
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
+            except EXPECTED as exc:
                 logger.debug("! NATS: %s", exc)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, longest)
+            except Exception:
+                logger.exception("! nats-py failed; reading again")
             else:
                 delay = DELAYS[0]
+                continue
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, longest)
 
     @abc.abstractmethod
     async def _follow(self, session: Session) -> None:

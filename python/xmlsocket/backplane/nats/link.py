@@ -24,9 +24,13 @@ from .errors import BackplaneError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-__all__ = ["Link", "Session"]
+__all__ = ["EXPECTED", "Link", "Session"]
 
 logger: Final = logging.getLogger("xmlsocket.backplane")
+
+EXPECTED: Final = (nats.errors.Error, OSError, TimeoutError)
+"""What nats-py raises if NATS or the way to it is at fault. At the end of a connection it
+raises other things, too: nothing that it raises may end a room."""
 
 # Seconds between attempts to come back: the first one, then up to the last.
 _DELAYS: Final = (0.05, 2.0)
@@ -64,7 +68,7 @@ class Session:
         """Note what nats-py reports."""
         if isinstance(error, nats.errors.SlowConsumerError):
             self._slow()
-        if not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
+        if not isinstance(error, EXPECTED):
             # Not NATS: what delivers to members has failed.
             logger.error("! delivery from NATS failed", exc_info=error)
             return
@@ -135,7 +139,7 @@ class Session:
             try:
                 async with asyncio.timeout(heartbeat):
                     await self.flush()
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, there was no answer
                 self.end(exc)
                 return
 
@@ -146,7 +150,7 @@ class Session:
             writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
             if writer is not None:  # pragma: no branch - private, may be called otherwise
                 writer.transport.abort()
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AssertionError):
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(_DELAYS[1]):
                 await self.client.close()
 
@@ -254,6 +258,8 @@ class Link:
                 return await self._connect_any()
             except BackplaneError as exc:
                 logger.debug("! %s", exc)
+            except Exception:
+                logger.exception("! nats-py failed; connecting again")
             delay = min(2 * delay, longest)
         raise asyncio.CancelledError  # pragma: no cover - nats-py swallowed another
 
@@ -288,7 +294,7 @@ class Link:
         except BackplaneError:
             await session.close()
             raise
-        except (nats.errors.Error, OSError, TimeoutError) as exc:
+        except EXPECTED as exc:
             # nats-py says of itself that there are no servers, and why to failed().
             error = session.error if isinstance(exc, nats.errors.NoServersError) else exc
             await session.close()

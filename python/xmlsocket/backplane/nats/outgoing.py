@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import nats.errors
 
 from .feeds import DELAYS
+from .link import EXPECTED
 from .stream import StreamFeed
 from .wire import ID, MessageId, pack, weight
 
@@ -204,8 +205,12 @@ class Outgoing:
                     await session.client.publish(subject, payload, headers=headers or None)
                 else:
                     await self._store(session, subject, payload, headers)
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
+            except _Refused:
+                raise
+            except EXPECTED as exc:
                 logger.debug("! NATS: %s", exc)
+            except Exception:
+                logger.exception("! nats-py failed; sending again")
             else:
                 return
             await asyncio.sleep(delay)
