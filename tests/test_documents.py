@@ -386,6 +386,18 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+class Interrupted:
+    """Stands for a parser while Ctrl-C is pressed."""
+
+    def __init__(self, parser: etree.XMLParser) -> None:
+        self._parser = parser
+
+    def feed(self, data: bytes) -> None:
+        """Feed the parser no further than that."""
+        self._parser.feed(data[:1])
+        interrupt()
+
+
 @pytest.mark.parametrize("frame", [b"<a/>", b"<a>"])
 def test_parse_that_was_interrupted_leaves_nothing_to_the_next_document(frame: bytes) -> None:
     """Half a document of one peer is not made whole by the frame of another."""
@@ -415,6 +427,32 @@ def test_parse_within_a_parse_gives_both_documents(
     assert "a" == parse(b"<a/>").tag
     assert ["b", "c"] == inner
     assert "d" == parse(b"<d/>").tag
+
+
+def test_parse_within_a_parse_that_fails_leaves_the_outer_one_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refused or interrupted, the inner document has a parser of its own to spoil."""
+    genuine = documents._new_parser
+    made: list[object] = []
+
+    def new_parser() -> etree.XMLParser:
+        made.append(None)
+        return cast("etree.XMLParser", Interrupted(genuine())) if len(made) > 1 else genuine()
+
+    def within() -> None:
+        with pytest.raises(DocumentError):
+            parse(b"<b>")
+        with pytest.raises(KeyboardInterrupt):
+            parse(b"<c/>")
+
+    Within(within)
+    monkeypatch.setattr(documents, "_new_parser", new_parser)
+
+    assert "a" == parse(b"<a/>").tag
+    assert 2 == len(made)
+    assert "d" == parse(b"<d/>").tag
+    assert 2 == len(made)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that signals")

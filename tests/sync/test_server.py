@@ -30,6 +30,7 @@ from tests.sync.support import (
     until,
 )
 from xmlsocket import CloseReason, ConnectionClosedOK, sync
+from xmlsocket.sync import server as server_module
 
 
 def serious(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -309,6 +310,29 @@ def test_serve_create_connection_that_raises_is_logged(caplog: pytest.LogCapture
             with dial(port_of(server)) as peer:
                 assert b"" == peer.recv(1)
     assert 2 == len(serious(caplog))
+
+
+def test_server_that_is_busy_for_long_lets_clients_in_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The accepting thread looks now and then whether the server has been closed meanwhile."""
+    monkeypatch.setattr(server_module, "_PATIENCE", 0.001)
+    looks: list[bool] = []
+
+    class Watched(threading.Event):
+        def is_set(self) -> bool:
+            looks.append(super().is_set())
+            return looks[-1]
+
+    with sync.serve(echo, "127.0.0.1", 0, parse=bytes) as server:
+        server._closing = Watched()
+        with server._changed:
+            client = dial(port_of(server))
+            until(lambda: len(looks) > 2)
+        with client:
+            client.sendall(b"<a/>\0")
+            assert b"<a/>\0" == read_exactly(client, 5)
+    assert not any(looks[:3])
 
 
 def test_server_stats_add_open_and_closed_connections() -> None:
