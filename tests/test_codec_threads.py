@@ -151,6 +151,28 @@ def test_counters_read_while_others_feed_never_go_back(codec: CodecModule) -> No
     assert decoder.frames_in == len(chain(fed)[0])
 
 
+@pytest.mark.usefixtures("eager_switches")
+def test_feed_is_not_refused_because_others_look(codec: CodecModule) -> None:
+    """Who reads counters is not inside: only two calls that change the stream collide."""
+    decoder = codec.Decoder()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            assert repr(decoder)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10 * CALLS):
+            assert [b"a"] == decoder.feed(b"a\0")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.mark.parametrize("end", ["feed_eof", "discard"])
 @pytest.mark.usefixtures("eager_switches")
 def test_end_while_others_feed_lets_nobody_in_after_it(codec: CodecModule, end: str) -> None:

@@ -1,6 +1,8 @@
 //! The decoder.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -45,6 +47,9 @@ impl Stream {
 #[pyclass(frozen, module = "xmlsocket._rust")]
 pub(crate) struct Decoder {
     stream: Mutex<Stream>,
+    /// Whether a thread is changing the stream. Apart from the lock, which those
+    /// hold for a moment who only read a counter.
+    inside: AtomicBool,
     /// Outside of the lock, because making one can run Python code.
     read_buffer: OnceLock<Py<ReadBuffer>>,
 }
@@ -101,6 +106,7 @@ impl Decoder {
         };
         Ok(Self {
             stream: Mutex::new(stream),
+            inside: AtomicBool::new(false),
             read_buffer: read_buffer.map_or_else(OnceLock::new, OnceLock::from),
         })
     }
@@ -172,7 +178,7 @@ impl Decoder {
 
     #[doc = twin!("Decoder.feed_eof")]
     fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
-        let mut stream = self.enter()?;
+        let mut stream = self.enter(py)?;
         match stream.scanner.finish() {
             Ok(()) => Ok(()),
             Err(error) => Err(exception(py, error, stream)),
@@ -180,8 +186,8 @@ impl Decoder {
     }
 
     #[doc = twin!("Decoder.discard")]
-    fn discard(&self) -> PyResult<()> {
-        let mut stream = self.enter()?;
+    fn discard(&self, py: Python<'_>) -> PyResult<()> {
+        let mut stream = self.enter(py)?;
         // What was unfinished is latched, and of no interest here.
         let _ = stream.scanner.finish();
         stream.tail.clear();
@@ -253,25 +259,54 @@ impl Decoder {
     }
 }
 
-type Guard<'a> = MutexGuard<'a, Stream>;
+/// Says that nobody is inside any more.
+struct Leave<'a>(&'a AtomicBool);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The stream, for the one thread that may change it.
+struct Entered<'a> {
+    // Dropped in this order.
+    stream: MutexGuard<'a, Stream>,
+    _leave: Leave<'a>,
+}
+
+impl Deref for Entered<'_> {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl DerefMut for Entered<'_> {
+    fn deref_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+}
 
 impl Decoder {
     /// Enters the decoder to change it.
-    fn enter(&self) -> PyResult<Guard<'_>> {
-        match self.stream.try_lock() {
-            Ok(stream) => Ok(stream),
-            // A panic inside the decoder was reported when it happened. It must
-            // not turn every later call into another one.
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(ConcurrencyError::new_err(
+    fn enter(&self, py: Python<'_>) -> PyResult<Entered<'_>> {
+        if self.inside.swap(true, Ordering::Acquire) {
+            return Err(ConcurrencyError::new_err(
                 "two threads are inside one decoder",
-            )),
+            ));
         }
+        let leave = Leave(&self.inside);
+        Ok(Entered {
+            stream: self.read(py),
+            _leave: leave,
+        })
     }
 
     /// Enters the decoder unless it has stopped; then returns the reason as error.
-    fn enter_running(&self, py: Python<'_>, call: &str) -> PyResult<Guard<'_>> {
-        let stream = self.enter()?;
+    fn enter_running(&self, py: Python<'_>, call: &str) -> PyResult<Entered<'_>> {
+        let stream = self.enter(py)?;
         if stream.scanner.is_finished() {
             drop(stream);
             return Err(InvalidState::new_err(format!("{call}() after feed_eof()")));
@@ -284,7 +319,9 @@ impl Decoder {
 
     /// Enters the decoder to look at it, waiting for a thread that is inside: a
     /// counter may be read at any time.
-    fn read(&self, py: Python<'_>) -> Guard<'_> {
+    fn read(&self, py: Python<'_>) -> MutexGuard<'_, Stream> {
+        // A panic inside the decoder was reported when it happened. It must not
+        // turn every later call into another one.
         self.stream
             .lock_py_attached(py)
             .unwrap_or_else(PoisonError::into_inner)
@@ -292,7 +329,7 @@ impl Decoder {
 }
 
 /// Makes a new exception for `error` and leaves the decoder.
-fn exception(py: Python<'_>, error: Error, stream: Guard<'_>) -> PyErr {
+fn exception(py: Python<'_>, error: Error, stream: impl Deref<Target = Stream>) -> PyErr {
     let partial = stream.tail.join(py, &[]).map(Bound::unbind);
     drop(stream);
     match (error, partial) {
