@@ -279,7 +279,7 @@ async def test_surprise_from_nats_py_ends_the_session(
     failed = fail_once(monkeypatch, "flush", AssertionError("surprise"))
     session = Session(lambda: None)
     session.client = client
-    await session.watch(0.001)
+    await session.watch(1.0)
 
     assert failed()
     assert "surprise" == str(session.error)
