@@ -428,6 +428,26 @@ async def test_reader_begins_anew_where_it_was(nats_server: NatsServer, fault: s
         assert 0 == there.stats().missed
 
 
+async def test_document_that_the_stream_refuses_for_good_is_dropped_alone(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted and told, and what comes after it goes its way."""
+    name = prefix()
+    client = await nats.connect(nats_server.url)
+    config = api.StreamConfig(name=name, subjects=[f"{name}.log.>"], max_msg_size=300)
+    await client.jetstream().add_stream(config)
+    async with NatsBackplane(nats_server.url, prefix=name, history=History()) as here:
+        speaker = Listener().join(here)
+        await settle(here)
+        speaker.say(here, b"x" * 1000)
+        await here.flush()
+        speaker.say(here, b"1")
+
+        assert [b"1"] == await speaker.heard(b"1")
+        assert (1, 1) == (here.stats().dropped, caplog.text.count("NATS refuses documents"))
+    await client.close()
+
+
 async def test_stream_that_refuses_is_asked_again(nats_server: NatsServer) -> None:
     """A stream that is full for now takes the document later; order is kept meanwhile."""
     name = prefix()
