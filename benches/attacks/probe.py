@@ -152,20 +152,25 @@ class Watch:
 
     def run(self, interval: float) -> None:
         """Ask until the end of input."""
-        self.ask()
+        due = 0.0
         while True:
+            # By the clock, not when nothing else is to do: whoever wants to be told
+            # all the time would keep it from asking.
+            left = due - time.perf_counter()
+            idle = self._asked is None and not self._lost
+            if idle and left <= 0:
+                self.ask()
+                continue
             waits = self._asked is not None
             sources = [self._client.sock, sys.stdin] if waits else [sys.stdin]
-            pause = None if waits or self._lost else interval
-            ready, _, _ = select.select(sources, [], [], pause)
+            ready, _, _ = select.select(sources, [], [], left if idle else None)
             if self._client.sock in ready:
                 self.look()
+                due = time.perf_counter() + interval
             if sys.stdin in ready:
                 if not sys.stdin.readline():
                     return
                 self.tell()
-            if not ready:
-                self.ask()
 
 
 if __name__ == "__main__":
